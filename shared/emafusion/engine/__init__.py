@@ -1,0 +1,1 @@
+"""The engine: one generator of steps, and four drivers that run it."""

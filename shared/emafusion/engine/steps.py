@@ -1,0 +1,253 @@
+"""The engine: carries out a policy's moves as a generator of calls.
+
+    forecast -> [ next move -> calls -> outcomes -> belief ]* -> Result
+
+It performs no I/O: it yields tuples of :class:`Call` and is sent, for each, a :class:`Reply` or a :class:`Failure`.
+What goes wrong in a router, a judge or a policy is noted in the decision's warnings, and the next best thing is done:
+a request that one plain model would have answered is answered.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from emafusion.config import Objective, Pool
+from emafusion.engine.drivers import Outcome, Steps
+from emafusion.errors import AllCandidatesFailed
+from emafusion.judges.panel import Belief, Panel
+from emafusion.policies.base import Policy
+from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.routers.base import Router
+from emafusion.tokens import count_tokens
+from emafusion.types import Attempt, Call, Decision, Failure, Forecast, Query, Reply, Result, Usage, Verdict
+
+__all__ = ["Engine", "StreamMode"]
+
+StreamMode: TypeAlias = Literal["auto", "live", "buffered"]
+
+log = logging.getLogger("emafusion")
+
+
+@dataclass(slots=True)
+class _Request:
+    """What one request has gathered so far."""
+
+    query: Query
+    objective: Objective
+    allowed: tuple[str, ...]
+    forecast: Forecast
+    belief: Belief
+    warnings: list[str] = field(default_factory=list)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    """By candidate, in the order in which they were asked."""
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def answered(self) -> list[Attempt]:
+        return [a for a in self.attempts.values() if a.reply is not None]
+
+    def warn(self, text: str, error: Exception) -> None:
+        message = f"{text}: {type(error).__name__}: {error}"
+        self.warnings.append(message)
+        log.warning("emafusion: %s", message)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Router, panel and policy over one pool.
+
+    Parameters
+    ----------
+    fallback_router
+        Asked when ``router`` raises; must not fail (the price-ordered prior).
+    sticky
+        Looks up the candidate that a session's tool loop is bound to.
+    max_calls
+        Upper bound on drafts and judge calls of one request, whatever the policy says.
+    """
+
+    pool: Pool
+    router: Router
+    fallback_router: Router
+    panel: Panel
+    policy: Policy
+    sticky: Callable[[str], str | None] = lambda session: None
+    bind: Callable[[str, str], None] = lambda session, candidate: None
+    stream_mode: StreamMode = "auto"
+    max_calls: int = 16
+
+    def steps(self, query: Query, objective: Objective) -> Steps:
+        """The generator that answers ``query``.
+
+        Raises
+        ------
+        NoCandidateFits
+            Before any call, if no candidate can take the request.
+        AllCandidatesFailed
+            If every candidate that fits raised.
+        """
+        allowed = self.pool.fitting(query)
+        request = self._begin(query, objective, allowed)
+        bound = self._bound(request)
+        move: Move = Try((bound,), commit=True, reason="the tool loop stays with its candidate") if bound else self._next(request)
+        asked = 0
+        while True:
+            if isinstance(move, Try):
+                yield from self._try(request, move)
+                asked += len(move.candidates)
+            elif isinstance(move, Ask):
+                yield from self._ask(request, move)
+                asked += len(move.judges)
+            else:
+                return self._finish(request, move, sticky=bound is not None)
+            accepted = isinstance(move, Try) and move.commit and move.candidates[0] in request.attempts
+            if accepted and request.attempts[move.candidates[0]].reply is not None:  # type: ignore[union-attr]
+                move = Accept(move.candidates[0], move.reason)
+            elif asked >= self.max_calls and request.answered():
+                move = self._best(request, f"the limit of {self.max_calls} calls was reached")
+            else:
+                bound = None
+                move = self._next(request)
+
+    # -- beginning ---------------------------------------------------------------------------------------------
+
+    def _begin(self, query: Query, objective: Objective, allowed: tuple[str, ...]) -> _Request:
+        trouble: Exception | None = None
+        try:
+            forecast = self.router.forecast(query, allowed)
+        except Exception as error:
+            trouble = error
+            forecast = self.fallback_router.forecast(query, allowed)
+        request = _Request(query, objective, allowed, forecast, self.panel.begin(query, forecast))
+        if trouble is not None:
+            request.warn("the router failed, so candidates are ordered by price", trouble)
+        return request
+
+    def _bound(self, request: _Request) -> str | None:
+        session = request.query.session
+        if not request.query.mid_turn or session is None:
+            return None
+        bound = self.sticky(session)
+        return bound if bound in request.allowed else None
+
+    # -- moves -------------------------------------------------------------------------------------------------
+
+    def _next(self, request: _Request) -> Move:
+        """The policy's move, or the next best thing if it fails or has nothing left."""
+        failed = [n for n, a in request.attempts.items() if a.reply is None]
+        left = [n for n in request.allowed if n not in request.attempts]
+        if not left and not request.answered():
+            raise AllCandidatesFailed({n: request.attempts[n].error or RuntimeError("unknown") for n in failed})
+        try:
+            move = self.policy.next_move(request.belief, request.objective)
+        except Exception as error:
+            request.warn("the policy failed", error)
+            if request.answered():
+                return self._best(request, "the policy failed; best answer so far")
+            return Try((max(left, key=lambda n: self.pool.price(n).output),), reason="the policy failed; dearest candidate")
+        if isinstance(move, Try) and self.stream_mode == "live" and not request.answered():
+            return replace(move, candidates=move.candidates[:1], commit=True)
+        return move
+
+    def _best(self, request: _Request, reason: str) -> Accept:
+        answered = [a.candidate for a in request.answered()]
+        return Accept(max(answered, key=request.belief.confidence), reason)
+
+    def _try(self, request: _Request, move: Try) -> Steps:
+        live = move.commit and len(move.candidates) == 1 and self.stream_mode != "buffered"
+        calls = tuple(Call("draft", name, live=live) for name in move.candidates)
+        outcomes = yield calls
+        for call, outcome in zip(calls, outcomes):
+            self._record(request, call, outcome)
+        return None  # type: ignore[return-value]
+
+    def _record(self, request: _Request, call: Call, outcome: Outcome) -> None:
+        name = call.candidate
+        if isinstance(outcome, Failure):
+            request.attempts[name] = Attempt(name, None, outcome.error)
+            request.warn(f"candidate {name!r} failed", outcome.error)
+            request.belief.drop(name)
+            return
+        reply = outcome if outcome.usage is not None else replace(outcome, usage=self._estimate(request.query, outcome))
+        request.attempts[name] = Attempt(name, reply, cost_usd=self._cost(name, reply))
+        try:
+            request.verdicts.extend(self.panel.observe(request.belief, name, reply))
+        except Exception as error:
+            request.warn(f"the panel could not read the answer of {name!r}", error)
+
+    def _ask(self, request: _Request, move: Ask) -> Steps:
+        calls = tuple(self.panel.call(request.belief, judge, move.candidate) for judge in move.judges)
+        outcomes = yield calls
+        for judge, call, outcome in zip(move.judges, calls, outcomes):
+            if isinstance(outcome, Failure):
+                request.warn(f"judge {judge!r} failed and abstains", outcome.error)
+                verdict = Verdict(judge, move.candidate, None, f"failed: {outcome.error}")
+            else:
+                reply = outcome
+                if reply.usage is None:
+                    written = sum(count_tokens(m.text) for m in call.prompt or ())
+                    reply = replace(reply, usage=Usage(written, count_tokens(reply.text), estimated=True))
+                verdict = self.panel.read(request.belief, judge, move.candidate, reply)
+            request.verdicts.append(verdict)
+            request.belief.add(verdict)
+        return None  # type: ignore[return-value]
+
+    # -- costs -------------------------------------------------------------------------------------------------
+
+    def _cost(self, name: str, reply: Reply) -> float:
+        if reply.cost_usd is not None:
+            return reply.cost_usd
+        assert reply.usage is not None
+        return self.pool.price(name).cost(reply.usage)
+
+    @staticmethod
+    def _estimate(query: Query, reply: Reply) -> Usage:
+        called = sum(count_tokens(c.name) + count_tokens(str(dict(c.arguments))) for c in reply.tool_calls)
+        return Usage(query.prompt_tokens, count_tokens(reply.text) + called, estimated=True)
+
+    # -- end ---------------------------------------------------------------------------------------------------
+
+    def _finish(self, request: _Request, move: Accept | Abstain, *, sticky: bool) -> Result:
+        belief, forecast = request.belief, request.forecast
+        attempts = tuple(
+            replace(a, confidence=belief.confidence(n), cluster=belief.cluster(n), answer=belief.answer(n))
+            if a.reply is not None
+            else a
+            for n, a in request.attempts.items()
+        )
+        drafts = sum(a.cost_usd for a in attempts)
+        judging = sum(v.cost_usd for v in request.verdicts)
+        reference = request.objective.reference or self.pool.dearest()
+        spared = request.attempts.get(reference)
+        would_cost = spared.cost_usd if spared and spared.reply else self._reference_cost(request, reference)
+        decision = Decision(
+            id=uuid.uuid4().hex,
+            answered_by=move.candidate,
+            confidence=belief.confidence(move.candidate),
+            cost_usd=drafts + judging,
+            draft_cost_usd=drafts,
+            judge_cost_usd=judging,
+            reference=reference,
+            saved_usd=would_cost - drafts - judging,
+            objective=request.objective.as_dict(),
+            forecast=forecast,
+            attempts=attempts,
+            verdicts=tuple(request.verdicts),
+            reason=move.reason,
+            abstained=isinstance(move, Abstain),
+            sticky=sticky,
+            warnings=tuple(request.warnings),
+        )
+        if request.query.session is not None:
+            self.bind(request.query.session, move.candidate)
+        reply = request.attempts[move.candidate].reply
+        assert reply is not None
+        return Result(reply, decision)
+
+    def _reference_cost(self, request: _Request, reference: str) -> float:
+        if reference in request.forecast.candidates:
+            return request.forecast.of(reference)["cost_usd"]
+        return self.pool.price(reference).cost(Usage(request.query.prompt_tokens, 200))

@@ -1,0 +1,123 @@
+"""Hashed word and character n-grams of a query, computed for a whole batch with array arithmetic.
+
+Every n-gram is a window of bytes; its hash is the difference of two prefix sums of a polynomial over the bytes
+(Karp and Rabin, 1987), so no Python loop runs over words or characters. Digits count as one symbol: `17` and `42` are
+both "a number of two digits".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.estimators.text_features import clip_text
+
+WORD_BITS: Final = 12
+CHAR_BITS: Final = 12
+DIMENSIONS: Final = (1 << WORD_BITS) + (1 << CHAR_BITS)
+CHAR_ORDERS: Final = (4,)
+CHUNK: Final = 64
+MAX_CHARS: Final = 6_000
+
+_BASE: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+_INVERSE: Final = pow(_BASE, -1, 1 << 64)
+_MIX: Final = np.uint64(0xFF51AFD7ED558CCD)
+_PAIR: Final = np.uint64(0xC2B2AE3D27D4EB4F)
+_SEPARATOR: Final = 0
+
+
+def _byte_tables() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    folded = np.arange(256, dtype=np.uint64)
+    folded[ord("A") : ord("Z") + 1] += np.uint64(32)
+    folded[ord("0") : ord("9") + 1] = ord("0")
+    kind = np.full(256, 2, dtype=np.uint8)  # 0 space, 1 inside a word, 2 a symbol on its own
+    kind[[_SEPARATOR, *b" \t\r\n\f\v"]] = 0
+    kind[[*b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", *range(128, 256)]] = 1
+    return folded + np.uint64(1), kind
+
+
+_FOLDED, _KIND = _byte_tables()
+
+
+class _Powers:
+    """Powers of the base and of its inverse modulo 2**64, grown on demand."""
+
+    def __init__(self) -> None:
+        self._up, self._down = self._make(8192)
+
+    @staticmethod
+    def _make(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        up = np.full(length, _BASE, dtype=np.uint64)
+        down = np.full(length, _INVERSE, dtype=np.uint64)
+        up[0] = down[0] = 1
+        return np.cumprod(up), np.cumprod(down)
+
+    def __call__(self, length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        up, down = self._up, self._down
+        if len(up) < length:
+            up, down = self._make(2 * length)
+            self._up, self._down = up, down
+        return up[:length], down[:length]
+
+
+_POWERS = _Powers()
+
+
+def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hashes = hashes ^ (hashes >> np.uint64(33))
+    hashes *= _MIX
+    hashes ^= hashes >> np.uint64(29)
+    hashes *= _PAIR
+    return hashes
+
+
+def ngram_counts(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Count the hashed n-grams of a small batch of texts.
+
+    Returns
+    -------
+    ndarray of shape (n, DIMENSIONS), float32
+        Words and pairs of adjacent words in the first half, runs of four characters in the second.
+    """
+    encoded = [clip_text(text, MAX_CHARS).encode("utf-8", "replace") for text in texts]
+    joined = np.frombuffer(b"\0".join(encoded) + b"\0", dtype=np.uint8)
+    lengths = np.fromiter((len(text) + 1 for text in encoded), dtype=np.int64, count=len(encoded))
+    document = np.repeat(np.arange(len(texts)) * DIMENSIONS, lengths)
+    up, down = _POWERS(len(joined) + 1)
+    prefix = np.zeros(len(joined) + 1, dtype=np.uint64)
+    np.cumsum(_FOLDED[joined] * up[:-1], out=prefix[1:])
+
+    kind = _KIND[joined]
+    word = kind == 1
+    before = np.concatenate(([False], word[:-1]))
+    starts = np.flatnonzero((kind == 2) | (word & ~before))
+    after = np.concatenate((word[1:], [False]))
+    ends = np.flatnonzero((kind == 2) | (word & ~after)) + 1
+    words = (prefix[ends] - prefix[starts]) * down[starts]
+    pairs = words[:-1] * _PAIR + words[1:]
+    owner = document[starts]
+    same = owner[1:] == owner[:-1]
+    word_shift = np.uint64(64 - WORD_BITS)
+    places = [
+        owner + (_mix(words) >> word_shift).astype(np.int64),
+        (owner[:-1] + (_mix(pairs) >> word_shift).astype(np.int64))[same],
+    ]
+    for order in CHAR_ORDERS:
+        if len(joined) <= order:
+            continue
+        runs = (prefix[order:] - prefix[:-order]) * down[: len(prefix) - order]
+        inside = document[order - 1 :] == document[: len(document) - order + 1]
+        bucket = (_mix(runs) >> np.uint64(64 - CHAR_BITS)).astype(np.int64) + (1 << WORD_BITS)
+        places.append((document[: len(runs)] + bucket)[inside])
+    counts = np.bincount(np.concatenate(places), minlength=len(texts) * DIMENSIONS)
+    return counts.astype(np.float32).reshape(len(texts), DIMENSIONS)
+
+
+def count_chunks(texts: Sequence[str], size: int = CHUNK) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield the counts of consecutive slices of ``texts``: a large batch never becomes one dense matrix."""
+    for start in range(0, len(texts), size):
+        rows = slice(start, min(start + size, len(texts)))
+        yield rows, ngram_counts(texts[rows])

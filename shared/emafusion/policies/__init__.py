@@ -1,0 +1,1 @@
+"""Policies: which move to make next, given all that is known."""
