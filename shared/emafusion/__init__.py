@@ -1,1 +1,67 @@
-"""EMAFusion."""
+"""EMAFusion: self-optimising model selection by taxonomy router, learned router and judged cascade.
+
+The names here are the public interface of the core; ``langchain_emafusion`` and ``llamaindex_emafusion`` put it behind
+a LangChain chat model and a LlamaIndex LLM.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from emafusion._version import __version__
+from emafusion.config import Candidate, Objective, Pool, Price
+from emafusion.errors import (
+    AllCandidatesFailed,
+    ArtefactError,
+    ConfigError,
+    EMAFusionError,
+    LogError,
+    NoCandidateFits,
+    NotFittedError,
+    ObjectiveError,
+    PriceError,
+)
+from emafusion.types import Attempt, Decision, Forecast, Message, Query, Reply, Result, ToolCall, Usage, Verdict
+
+if TYPE_CHECKING:
+    from emafusion.fusion import Fusion
+    from emafusion.judges.llm import LLMJudge
+
+# Loaded on first use: they bring numpy's linear algebra or a file with them.
+_LATER = {"Fusion": "emafusion.fusion", "LLMJudge": "emafusion.judges.llm"}
+
+__all__ = [
+    "AllCandidatesFailed",
+    "ArtefactError",
+    "Attempt",
+    "Candidate",
+    "ConfigError",
+    "Decision",
+    "EMAFusionError",
+    "Forecast",
+    "Fusion",
+    "LLMJudge",
+    "LogError",
+    "Message",
+    "NoCandidateFits",
+    "NotFittedError",
+    "Objective",
+    "ObjectiveError",
+    "Pool",
+    "Price",
+    "PriceError",
+    "Query",
+    "Reply",
+    "Result",
+    "ToolCall",
+    "Usage",
+    "Verdict",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -100,6 +100,10 @@ class Forecast:
     category: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Most probable label on each axis of the taxonomy."""
+    right_agree: float | None = None
+    """Probability that a right answer is recognised as the same as other right ones; None: go by kind of answer."""
+    wrong_agree: float | None = None
+    """Probability that two wrong answers coincide; None likewise."""
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""
@@ -143,7 +147,8 @@ class Reply:
     logprobs: tuple[float, ...] | None = None
     native: Any = None
     """The framework's own answer object, handed back untouched to the consumer."""
-    recorded_answer: Any = None
+    streamed: bool = False
+    """Its tokens have already been handed to the consumer: it can no longer be taken back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,15 @@ _SPACING = re.compile(
 _DEGREES = re.compile(r"\^\s*\{?\s*(?:\\circ|\\degree|°)\s*\}?|\\degree(?![a-zA-Z])|°")
 _COMMANDS = {r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\cfrac": r"\frac", r"\cdot": "*", r"\times": "*", r"\ast": "*"}
 _COMMANDS |= {r"\div": "/", r"\le": "<=", r"\leq": "<=", r"\ge": ">=", r"\geq": ">=", r"\neq": "!=", r"\infty": "∞"}
-_COMMANDS |= {r"\cup": "∪", r"\pm": "±", r"\lbrace": "{", r"\rbrace": "}", r"\lparen": "(", r"\rparen": ")", r"\in": "∈"}
+_COMMANDS |= {
+    r"\cup": "∪",
+    r"\pm": "±",
+    r"\lbrace": "{",
+    r"\rbrace": "}",
+    r"\lparen": "(",
+    r"\rparen": ")",
+    r"\in": "∈",
+}
 _COMMANDS |= {r"\ldots": "...", r"\dots": "...", r"\cdots": "...", r"\approx": "=", r"\dbinom": r"\binom"}
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _SYMBOLS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "π": r"\pi ", "√": r"\sqrt ", "≤": "<="})
@@ -34,8 +42,9 @@ MAX_EXPRESSION = 200
 
 def clean_latex(text: str) -> str:
     """Take away delimiters, spacing, fonts and units, and write synonyms in one way."""
+    text = text.replace("{,}", ",")
     if "\\" in text:
-        text = text.replace("{,}", ",").replace(r"\$", "").replace(r"\%", "%").replace(r"\!", "")
+        text = text.replace(r"\$", "").replace(r"\%", "%").replace(r"\!", "")
         text = _UNIT_TEXT.sub(" ", text)
         text = _TEXT.sub(r" \1 ", text)
         text = re.sub(r"\\[()\[\]]", " ", text)
@@ -53,7 +62,22 @@ _FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "exp": cmath.exp, "arcsin": cmath.asin, "arccos": cmath.acos, "arctan": cmath.atan,
     "cot": lambda z: 1 / cmath.tan(z), "sec": lambda z: 1 / cmath.cos(z), "csc": lambda z: 1 / cmath.sin(z),
 }  # fmt: skip
-_GREEK = set("alpha beta gamma delta theta lambda mu sigma omega phi rho tau epsilon varepsilon".split())
+_GREEK = {
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "theta",
+    "lambda",
+    "mu",
+    "sigma",
+    "omega",
+    "phi",
+    "rho",
+    "tau",
+    "epsilon",
+    "varepsilon",
+}
 _TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+|\\[a-zA-Z]+|\*\*|[a-zA-Z]|∞|.)", re.DOTALL)
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
 _POINTS = (0.7390851, 1.6180339)
@@ -62,8 +86,8 @@ _POINTS = (0.7390851, 1.6180339)
 def parse_expression(text: str) -> Value | None:
     """Evaluate an expression that was passed through `clean_latex`.
 
-    Returns ``("num", v)`` or ``("complex", re, im)`` for a constant, ``("expr", variables, values)`` for an expression in
-    variables, or None when the text is not an expression.
+    Returns ``("num", v)`` or ``("complex", re, im)`` for a constant, ``("expr", variables, values)`` for an expression
+    in variables, or None when the text is not an expression.
 
     >>> parse_expression(clean_latex(r"\\dfrac{3}{4}"))
     ('num', 0.75)
@@ -84,7 +108,7 @@ def parse_expression(text: str) -> Value | None:
         try:
             parser = _Parser(tokens, point)
             value = parser.expression()
-            if parser.position != len(tokens) or cmath.isnan(value):
+            if parser.position != len(parser.tokens) or cmath.isnan(value):
                 return None
         except (ValueError, ZeroDivisionError, OverflowError, IndexError, RecursionError):
             return None

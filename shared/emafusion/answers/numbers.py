@@ -7,8 +7,20 @@ import re
 
 from emafusion.answers.final import Value
 
-_SIGNS = str.maketrans({"−": "-", "–": "-", "‒": "-", "－": "-", "＋": "+", "⁄": "/", "，": ",", "％": "%", "\u2009": " "})
-_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅙": "1/6", "⅛": "1/8", "⅜": "3/8"}
+_SIGNS = str.maketrans(
+    {"−": "-", "–": "-", "‒": "-", "－": "-", "＋": "+", "⁄": "/", "，": ",", "％": "%", "\u2009": " "}
+)
+_FRACTIONS = {
+    "½": "1/2",
+    "⅓": "1/3",
+    "⅔": "2/3",
+    "¼": "1/4",
+    "¾": "3/4",
+    "⅕": "1/5",
+    "⅙": "1/6",
+    "⅛": "1/8",
+    "⅜": "3/8",
+}
 _FRACTION_SIGN = re.compile("[" + "".join(_FRACTIONS) + "]")
 
 _DIGITS = r"(?:\d{1,3}(?:[,.'’ \u00a0\u202f]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,]\d+)?|\.\d+)"
@@ -33,8 +45,26 @@ _QUANTITY = re.compile(
 NUMBER_IN_TEXT = re.compile(
     rf"(?<![\w.\-+])[-+−]?{_CURRENCY}?[-+−]?(?<![\d.,]){_DIGITS}(?:/\d+)?(?:\s?%|\s(?:million|billion|thousand)\b)?"
 )
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
-_WORDS += "seventeen eighteen nineteen twenty".split()
+_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
+_WORDS += ["seventeen", "eighteen", "nineteen", "twenty"]
 _WORD_VALUES = {word: i for i, word in enumerate(_WORDS)} | {"none": 0, "thirty": 30, "forty": 40, "fifty": 50}
 _WORD_VALUES |= {"sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "a hundred": 100, "one hundred": 100}
 

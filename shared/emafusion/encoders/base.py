@@ -1,4 +1,4 @@
-"""The noun here is the `Encoder`: anything that turns texts into unit vectors and can say exactly which encoder it is."""
+"""The noun here is the `Encoder`: it turns texts into unit vectors and can say exactly which encoder it is."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["Encoder", "unit_rows"]
 class Encoder(Protocol):
     """Turns texts into vectors.
 
-    Everything that is fitted on vectors (taxonomy, learned router) records `identity`, and refuses to be used with another
-    encoder: vectors of two encoders may not be mixed, not even when their widths agree.
+    Everything that is fitted on vectors (taxonomy, learned router) records `identity`, and refuses to be used with
+    another encoder: vectors of two encoders may not be mixed, not even when their widths agree.
     """
 
     @property

@@ -64,7 +64,9 @@ def compress(
 def main(arguments: list[str] | None = None) -> None:
     """Build a table and write it as an .npz of plain arrays."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of all-MiniLM-L6-v2 (config, weights, vocab.txt)")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="folder of all-MiniLM-L6-v2 (config, weights, vocab.txt)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--dim", type=int, default=256)
     parser.add_argument("--smoothing", type=float, default=1e-4, help="SIF's a; smaller damps frequent tokens more")

@@ -43,8 +43,8 @@ class StaticEncoder:
 
     Notes
     -----
-    Text is read as uncased WordPiece tokens, first and last 256 of them. Scale and frequency weight of a token are folded
-    into one number per row, so that a text costs one gather and one vector-matrix product.
+    Text is read as uncased WordPiece tokens, first and last 256 of them. Scale and frequency weight of a token are
+    folded into one number per row, so that a text costs one gather and one vector-matrix product.
 
     Raises
     ------
@@ -112,8 +112,8 @@ class _Table:
             raise ArtefactError(f"{path}: {len(tokens)} tokens, {len(self.vectors)} vectors, {len(self.scales)} scales")
         self.tokenizer = WordPiece(tokens)
         digest = hashlib.sha256(vocabulary)
-        digest.update(np.ascontiguousarray(self.vectors))
-        digest.update(np.ascontiguousarray(self.scales))
+        digest.update(np.ascontiguousarray(self.vectors).data)
+        digest.update(np.ascontiguousarray(self.scales).data)
         self.identity = f"{name}@{digest.hexdigest()[:12]}"
 
 

@@ -1,7 +1,7 @@
 """The noun here is the `WordPiece` tokenizer: text -> ids, as BERT "uncased" does it, in pure Python.
 
-Kept beside the static table so that serving needs neither `tokenizers` nor `transformers`. Words are looked up in a cache,
-because a language is mostly repetition: a warm word costs one dictionary access.
+Kept beside the static table so that serving needs neither `tokenizers` nor `transformers`. Words are looked up in a
+cache, because a language is mostly repetition: a warm word costs one dictionary access.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _IDEOGRAPHS = (
     (0x20000, 0x2A6DF),
     (0x2A700, 0x2B73F),
     (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
+    (0x2B920, 0x2CEAF),  # The standard says 2B820; the tokenizer that the model was trained with starts here.
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
+_DROPPED = frozenset({"Cc", "Cf", "Cs", "Co"})  # Controls; unassigned code points (Cn) stay and become [UNK].
 
 
 class WordPiece:
@@ -111,7 +112,7 @@ def _cleaned(text: str) -> Iterator[str]:
         code = ord(sign)
         if sign in " \t\n\r":
             yield " "
-        elif code == 0 or code == 0xFFFD or unicodedata.category(sign)[0] == "C":
+        elif code == 0xFFFD or unicodedata.category(sign) in _DROPPED:
             continue
         elif sign.isspace():
             yield " "

@@ -93,8 +93,8 @@ def stream(steps: Steps, transport: Transport) -> Iterator[Any]:
                     if began:
                         raise
                     outcome = Failure(error, time.perf_counter() - start)
-                streamed = began
-                outcomes: tuple[Outcome, ...] = (outcome if outcome is not None else _no_reply(calls[0]),)
+                streamed = streamed or began
+                outcomes: tuple[Outcome, ...] = (_ended(outcome, calls[0], began),)
             else:
                 outcomes = _perform(calls, transport)
             calls = steps.send(outcomes)
@@ -125,8 +125,8 @@ async def astream(steps: Steps, transport: AsyncTransport) -> AsyncIterator[Any]
                     if began:
                         raise
                     outcome = Failure(error, time.perf_counter() - start)
-                streamed = began
-                outcomes: tuple[Outcome, ...] = (outcome if outcome is not None else _no_reply(calls[0]),)
+                streamed = streamed or began
+                outcomes: tuple[Outcome, ...] = (_ended(outcome, calls[0], began),)
             else:
                 outcomes = await _aperform(calls, transport)
             calls = steps.send(outcomes)
@@ -171,8 +171,14 @@ def _timed(reply: Reply, start: float) -> Reply:
     return reply if reply.latency_s is not None else replace(reply, latency_s=time.perf_counter() - start)
 
 
-def _no_reply(call: Call) -> Failure:
-    return Failure(RuntimeError(f"the stream of {call.candidate!r} ended without a reply"))
+def _ended(outcome: Outcome | None, call: Call, began: bool) -> Outcome:
+    """What a finished stream amounts to."""
+    if outcome is None:
+        error = RuntimeError(f"the stream of {call.candidate!r} ended without a reply")
+        if began:
+            raise error
+        return Failure(error)
+    return replace(outcome, streamed=began) if isinstance(outcome, Reply) else outcome
 
 
 def _result(stop: StopIteration) -> Result:

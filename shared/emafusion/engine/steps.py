@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from emafusion.config import Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
-from emafusion.errors import AllCandidatesFailed
+from emafusion.errors import AllCandidatesFailed, NoCandidateFits
+from emafusion.estimators.belief_model import BeliefModel
 from emafusion.judges.panel import Belief, Panel
-from emafusion.policies.base import Policy
+from emafusion.policies.base import Policy, Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
 from emafusion.routers.base import Router
 from emafusion.tokens import count_tokens
@@ -38,6 +39,7 @@ class _Request:
 
     query: Query
     objective: Objective
+    terms: Terms
     allowed: tuple[str, ...]
     forecast: Forecast
     belief: Belief
@@ -72,6 +74,7 @@ class Engine:
     pool: Pool
     router: Router
     fallback_router: Router
+    model: BeliefModel
     panel: Panel
     policy: Policy
     sticky: Callable[[str], str | None] = lambda session: None
@@ -79,8 +82,10 @@ class Engine:
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
 
-    def steps(self, query: Query, objective: Objective) -> Steps:
-        """The generator that answers ``query``.
+    def steps(
+        self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None
+    ) -> Steps:
+        """The generator that answers ``query``, with the candidates in ``only`` where it is given.
 
         Raises
         ------
@@ -89,8 +94,10 @@ class Engine:
         AllCandidatesFailed
             If every candidate that fits raised.
         """
-        allowed = self.pool.fitting(query)
-        request = self._begin(query, objective, allowed)
+        allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
+        if not allowed:
+            raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
+        request = self._begin(query, objective, terms, allowed)
         bound = self._bound(request)
         move: Move = Try((bound,), commit=True, reason="the tool loop stays with its candidate") if bound else self._next(request)
         asked = 0
@@ -103,8 +110,7 @@ class Engine:
                 asked += len(move.judges)
             else:
                 return self._finish(request, move, sticky=bound is not None)
-            accepted = isinstance(move, Try) and move.commit and move.candidates[0] in request.attempts
-            if accepted and request.attempts[move.candidates[0]].reply is not None:  # type: ignore[union-attr]
+            if isinstance(move, Try) and move.commit and self._stands(request, move.candidates[0]):
                 move = Accept(move.candidates[0], move.reason)
             elif asked >= self.max_calls and request.answered():
                 move = self._best(request, f"the limit of {self.max_calls} calls was reached")
@@ -112,16 +118,24 @@ class Engine:
                 bound = None
                 move = self._next(request)
 
+    @staticmethod
+    def _stands(request: _Request, name: str) -> bool:
+        """Whether an answer that was to be accepted unseen is one: it came, and it is usable or already with the
+        consumer."""
+        reply = request.attempts[name].reply
+        return reply is not None and (reply.streamed or bool(request.belief.usable[request.belief.index(name)]))
+
     # -- beginning ---------------------------------------------------------------------------------------------
 
-    def _begin(self, query: Query, objective: Objective, allowed: tuple[str, ...]) -> _Request:
+    def _begin(self, query: Query, objective: Objective, terms: Terms, allowed: tuple[str, ...]) -> _Request:
         trouble: Exception | None = None
         try:
-            forecast = self.router.forecast(query, allowed)
+            forecast = self.router.forecast(query)
         except Exception as error:
             trouble = error
-            forecast = self.fallback_router.forecast(query, allowed)
-        request = _Request(query, objective, allowed, forecast, self.panel.begin(query, forecast))
+            forecast = self.fallback_router.forecast(query)
+        belief = self.panel.begin(query, forecast, allowed, self.model)
+        request = _Request(query, objective, terms, allowed, forecast, belief)
         if trouble is not None:
             request.warn("the router failed, so candidates are ordered by price", trouble)
         return request
@@ -142,7 +156,7 @@ class Engine:
         if not left and not request.answered():
             raise AllCandidatesFailed({n: request.attempts[n].error or RuntimeError("unknown") for n in failed})
         try:
-            move = self.policy.next_move(request.belief, request.objective)
+            move = self.policy.next_move(request.belief, request.terms)
         except Exception as error:
             request.warn("the policy failed", error)
             if request.answered():
@@ -190,9 +204,9 @@ class Engine:
                 if reply.usage is None:
                     written = sum(count_tokens(m.text) for m in call.prompt or ())
                     reply = replace(reply, usage=Usage(written, count_tokens(reply.text), estimated=True))
-                verdict = self.panel.read(request.belief, judge, move.candidate, reply)
+                verdict = self.panel.read(judge, move.candidate, call, reply)
             request.verdicts.append(verdict)
-            request.belief.add(verdict)
+            request.belief.add(verdict, self.panel.weight(judge))
         return None  # type: ignore[return-value]
 
     # -- costs -------------------------------------------------------------------------------------------------

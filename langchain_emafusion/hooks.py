@@ -1,0 +1,73 @@
+"""What ``generate`` and v3 events call: the answer with no runs of its own, below the run that LangChain opened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from emafusion.engine import drivers
+from emafusion.fusion import Fusion
+from emafusion.types import Query, Result
+from langchain_emafusion.flat import FlatTransport
+from langchain_emafusion.rendering import as_chunk, last_chunk, with_decision
+from langchain_emafusion.request import Request
+
+__all__ = ["agenerate", "astream", "generate", "stream"]
+
+
+def generate(fusion: Fusion, request: Request) -> ChatResult:
+    query = request.query()
+    steps = fusion.steps(query, request.objective())
+    return _generated(_finished(fusion, query, drivers.run(steps, FlatTransport(fusion, request))))
+
+
+async def agenerate(fusion: Fusion, request: Request) -> ChatResult:
+    query = request.query()
+    steps = fusion.steps(query, request.objective())
+    return _generated(_finished(fusion, query, await drivers.arun(steps, FlatTransport(fusion, request))))
+
+
+def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
+    query, held = request.query(), None
+    steps = fusion.steps(query, request.objective())
+    with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request)))) as items:
+        for item in items:
+            if isinstance(item, Result):
+                yield _ending(fusion, query, item, held)
+            elif item.chunk_position == "last":
+                held = item
+            else:
+                yield ChatGenerationChunk(message=item)
+
+
+async def astream(fusion: Fusion, request: Request) -> AsyncIterator[ChatGenerationChunk]:
+    query, held = request.query(), None
+    steps = fusion.steps(query, request.objective())
+    async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request)))) as items:
+        async for item in items:
+            if isinstance(item, Result):
+                yield _ending(fusion, query, item, held)
+            elif item.chunk_position == "last":
+                held = item
+            else:
+                yield ChatGenerationChunk(message=item)
+
+
+def _finished(fusion: Fusion, query: Query, result: Result) -> AIMessage:
+    fusion.finish(query, result)
+    return with_decision(result.reply.native, result.decision.as_dict())
+
+
+def _generated(answer: AIMessage) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+def _ending(fusion: Fusion, query: Query, result: Result, held: AIMessageChunk | None) -> ChatGenerationChunk:
+    answer = _finished(fusion, query, result)
+    if result.streamed:
+        return ChatGenerationChunk(message=last_chunk(held, result.reply.native, answer))
+    return ChatGenerationChunk(message=as_chunk(answer))

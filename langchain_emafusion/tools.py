@@ -1,0 +1,24 @@
+"""Tools as OpenAI dicts: the form that every client of LangChain takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+__all__ = ["tool_specs"]
+
+
+def tool_specs(tools: Iterable[Any], strict: bool | None = None) -> list[dict[str, Any]]:
+    """Specifications of ``tools``; a provider's built-in tool (a dict with a type of its own) passes as it is."""
+    return [_spec(tool, strict) for tool in tools]
+
+
+def _spec(tool: Any, strict: bool | None) -> dict[str, Any]:
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    except ValueError:
+        if isinstance(tool, dict) and "type" in tool:
+            return tool
+        raise

@@ -1,0 +1,332 @@
+"""``EMAFusion``: one LlamaIndex LLM over many, which asks the candidate that is worth its price for each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from llama_index.core.base.llms.generic_utils import prompt_to_messages
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
+from llama_index.core.tools.types import BaseTool
+
+from emafusion.config import Objective
+from emafusion.types import Decision
+from llamaindex_emafusion.asked import Filled, filled_from
+from llamaindex_emafusion.bound import BoundModels
+from llamaindex_emafusion.messages import STAMP, parsed_arguments
+from llamaindex_emafusion.replies import as_completion
+from llamaindex_emafusion.request import Request, query_from
+from llamaindex_emafusion.resolve import calls_functions, metadata_of, resolve
+from llamaindex_emafusion.transport import ModelTransport, ToolOffer
+
+if TYPE_CHECKING:
+    from emafusion.fusion import Explanation, FitReport, Fusion
+
+__all__ = ["EMAFusion"]
+
+_OFFER = "emafusion_offer"
+"""Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
+
+
+class EMAFusion(FunctionCallingLLM):
+    """A LlamaIndex LLM that routes, cascades and judges over a pool of LLMs.
+
+    Parameters
+    ----------
+    candidates
+        LLM objects, strings ``"provider:model"``, or ``Candidate(model, price=..., ...)``.
+    objective
+        What you want: ``Objective(usd_per_query=...)``, ``(usd_value=...)`` or ``(quality_floor=...)``; by default the
+        reference candidate's quality at the least cost. One request may bring its own: ``chat(..., objective=...)``.
+    router
+        A router, or the path of a fitted one (``router.json``).
+    judges
+        Judges beside the rules and the agreement of answers, which are always on, e.g. ``[LLMJudge("gpt-4o-mini")]``.
+    encoder
+        What turns questions into vectors; by default the one that ships with the package.
+    store
+        Where decisions and outcomes are kept: a path or database address.
+    stream_mode
+        "auto" streams as soon as nothing could change the choice any more, "live" commits before the first token,
+        "buffered" judges whole answers first.
+    abstain
+        Whether the answer may be marked as not to be trusted when no candidate's is.
+    seed
+        For whatever is drawn at random.
+
+    Notes
+    -----
+    ``response.additional_kwargs["emafusion"]`` of every answer tells the decision; ``response.raw`` is what the
+    answering model's client gave. Metadata reports the smallest context window and output length of the pool, since
+    query engines size their prompts by it; one candidate that calls functions is enough to report function calling,
+    since requests with tools go only to those that do.
+
+    Raises
+    ------
+    ConfigError
+        If the pool is empty or ambiguous, a price is not known, or a candidate is not a LlamaIndex LLM.
+
+    Examples
+    --------
+    >>> from llama_index.core.llms import MockLLM
+    >>> from emafusion import Candidate, Price
+    >>> llm = EMAFusion(candidates=[Candidate(MockLLM(), name="mock", price=Price(input=1, output=2))])
+    >>> llm.complete("Hello").additional_kwargs["emafusion"]["answered_by"]
+    'mock'
+    """
+
+    candidates: Sequence[Any] = Field(default=(), description="Models to choose from.", exclude=True, repr=False)
+    objective: Objective | None = Field(default=None, description="What to spend, or what quality to keep.")
+    router: Any = Field(default=None, description="A router or the path of a fitted one.", repr=False)
+    judges: Sequence[Any] | None = Field(default=None, description="Judges of answers.", exclude=True, repr=False)
+    encoder: Any = Field(default=None, description="Encoder of questions.", exclude=True, repr=False)
+    store: str | Path | None = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
+    stream_mode: Literal["auto", "live", "buffered"] = Field(default="auto", description="When an answer may be streamed.")
+    abstain: bool = Field(default=False, description="Whether answers may be marked as not to be trusted.")
+    seed: int = Field(default=0, description="Seed of random draws.")
+
+    _fusion: Fusion = PrivateAttr()
+    _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
+
+    def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
+        super().__init__(candidates=tuple(candidates), **fields)
+        self._fusion = self._build()
+
+    def _build(self) -> Fusion:
+        from emafusion.fusion import Fusion
+
+        return Fusion(
+            self.candidates,
+            resolve=resolve,
+            objective=self.objective,
+            router=self.router,
+            judges=self.judges,
+            encoder=self.encoder,
+            store=self.store,
+            stream_mode=self.stream_mode,
+            abstain=self.abstain,
+            seed=self.seed,
+        )
+
+    # -- what the framework asks of an LLM -------------------------------------------------------------------
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "EMAFusion"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        known = [(c, metadata_of(c.model)) for c in self._fusion.pool]
+        windows = [c.context_window or m.context_window for c, m in known if c.context_window or m]  # type: ignore[union-attr]
+        outputs = [n for c, m in known if (n := c.max_output_tokens or (m.num_output if m else -1)) > 0]
+        return LLMMetadata(
+            context_window=min(windows, default=DEFAULT_CONTEXT_WINDOW),
+            num_output=min(outputs, default=-1),
+            is_chat_model=True,
+            is_function_calling_model=any(calls_functions(c.model) for c, _ in known),
+            model_name="emafusion",
+        )
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return self._request(messages, kwargs).run()
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        return await self._request(messages, kwargs).arun()
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        return self._request(messages, kwargs).stream()
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        return self._request(messages, kwargs).astream()
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return as_completion(self._request(prompt_to_messages(prompt), kwargs).run())
+
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return as_completion(await self._request(prompt_to_messages(prompt), kwargs).arun())
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        return _completions(self._request(prompt_to_messages(prompt), kwargs).stream())
+
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        return _acompletions(self._request(prompt_to_messages(prompt), kwargs).astream())
+
+    # -- tools and structured output -------------------------------------------------------------------------
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Arguments for the chat methods: the tools as they were offered, for no candidate is chosen yet."""
+        messages = list(chat_history or ())
+        if user_msg is not None:
+            given = isinstance(user_msg, ChatMessage)
+            messages.append(user_msg if given else ChatMessage(role=MessageRole.USER, content=user_msg))
+        if not tools:
+            return {"messages": messages, **kwargs}
+        if tool_choice in ("required", "any"):  # providers spell it differently, but all read tool_required
+            tool_required, tool_choice = True, None
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return {"messages": messages, _OFFER: ToolOffer(tools, allow_parallel_tool_calls, tool_required), **kwargs}
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Tool calls of an answer, as the candidate that wrote it reads them."""
+        stamp = response.additional_kwargs.get(STAMP)
+        name = stamp.get("answered_by") if isinstance(stamp, Mapping) else None
+        if name in self._fusion.pool:
+            model = self._fusion.model(name).model
+            if isinstance(model, FunctionCallingLLM):
+                return model.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
+        blocks = [b for b in response.message.blocks if b.block_type == "tool_call"]
+        if not blocks and error_on_no_tool_call:
+            raise ValueError("Expected at least one tool call, but got 0 tool calls.")
+        return [
+            ToolSelection(
+                tool_id=b.tool_call_id or "", tool_name=b.tool_name, tool_kwargs=parsed_arguments(b.tool_kwargs) or {}
+            )
+            for b in blocks
+        ]
+
+    def _structured_stream_call(
+        self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> Generator[Any, None, None]:
+        program = self._program(output_cls, prompt)
+        return program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+
+    async def _structured_astream_call(
+        self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
+    ) -> AsyncGenerator[Any, None]:
+        program = self._program(output_cls, prompt)
+        return await program.astream_call(llm_kwargs=llm_kwargs, **prompt_args)
+
+    def _program(self, output_cls: Any, prompt: Any) -> Any:
+        """The framework's program, made to require the call: when streaming it asks for one, but takes any text."""
+        from llama_index.core.program.utils import get_program_for_llm
+
+        forced = {"tool_choice": "required"} if self.metadata.is_function_calling_model else {}
+        return get_program_for_llm(output_cls, prompt, self, pydantic_program_mode=self.pydantic_program_mode, **forced)
+
+    # -- what is ours ----------------------------------------------------------------------------------------
+
+    @property
+    def fusion(self) -> Fusion:
+        """The core behind this LLM: pool, router, panel, store."""
+        return self._fusion
+
+    @property
+    def last_decision(self) -> Decision | None:
+        """The decision on the last finished request."""
+        return self._fusion.last
+
+    def explain(self, prompt: str | Sequence[ChatMessage], *, objective: Objective | None = None) -> Explanation:
+        """What would be asked first, and why; calls no model."""
+        messages = prompt_to_messages(prompt) if isinstance(prompt, str) else prompt
+        return self._fusion.explain(query_from(messages, {}), objective or self.objective)
+
+    def feedback(self, decision_id: str, score: float) -> None:
+        """Tell how good an answer was, in [0, 1]; ``decision_id`` is the ``"id"`` of its decision."""
+        self._fusion.feedback(decision_id, score)
+
+    def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> FitReport:
+        """Fit the router on an outcome log."""
+        return self._fusion.fit(log, **options)
+
+    def save_router(self, path: str | Path) -> None:
+        """Write the fitted router, for ``router=path`` later."""
+        self._fusion.save_router(path)
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _request(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Request:
+        arguments = dict(kwargs)
+        offer: ToolOffer | None = arguments.pop(_OFFER, None)
+        objective = arguments.pop("objective", None) or self.objective
+        thread = arguments.pop("thread", None)
+        filled = getattr(messages, "filled", None)
+        transport = ModelTransport(
+            model=self._fusion.model,
+            messages=tuple(messages),
+            arguments=arguments,
+            offer=offer,
+            callback_manager=self.callback_manager,
+            bound=self._bound,
+            limiter=getattr(self, "rate_limiter", None),  # older cores have none
+        )
+        query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
+        return Request(self._fusion, query, transport, objective)
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        """The filled template, with what its variables said: there the question needs no guessing."""
+        messages = super()._get_messages(prompt, **prompt_args)
+        chosen = prompt.select(self) if isinstance(prompt, SelectorPromptTemplate) else prompt
+        return _FilledMessages(messages, filled_from({**chosen.kwargs, **prompt_args}))
+
+    # -- copies and dumps ------------------------------------------------------------------------------------
+
+    @field_serializer("router")
+    def _dump_router(self, router: Any) -> str | None:
+        return str(router) if isinstance(router, (str, Path)) else None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield "candidates", list(self._fusion.pool.names)
+        yield from super().__repr_args__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> EMAFusion:
+        """A shallow copy: clients and what was learned are shared, not doubled."""
+        return self.model_copy()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        raise TypeError(
+            "EMAFusion cannot be pickled: its candidates hold clients and API keys. Build it again where it is needed; "
+            "router.json and the store carry what was learned"
+        )
+
+
+class _FilledMessages(list[ChatMessage]):
+    """Messages of a template, with what its variables said."""
+
+    def __init__(self, messages: Iterable[ChatMessage], filled: Filled | None) -> None:
+        super().__init__(messages)
+        self.filled = filled
+
+
+def _completions(chunks: ChatResponseGen) -> CompletionResponseGen:
+    try:
+        for chunk in chunks:
+            yield as_completion(chunk)
+    finally:
+        chunks.close()
+
+
+async def _acompletions(chunks: ChatResponseAsyncGen) -> CompletionResponseAsyncGen:
+    try:
+        async for chunk in chunks:
+            yield as_completion(chunk)
+    finally:
+        await chunks.aclose()

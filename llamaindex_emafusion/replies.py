@@ -1,0 +1,137 @@
+"""Answers: from a candidate's ChatResponse to the core's Reply, and to what the caller of EMAFusion receives.
+
+Integrations keep token counts and the finish reason where their provider had them; what is read here is read
+tolerantly, and None means that the provider did not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
+from llama_index.core.llms.llm import LLM, ToolSelection
+
+from emafusion.types import Reply, Result, ToolCall, Usage
+from llamaindex_emafusion.messages import STAMP, normal_block, tool_calls_of
+
+__all__ = ["answered", "as_completion", "closing", "finish_reason_of", "reply_from", "stamped", "usage_of"]
+
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "safety": "content_filter",
+}
+"""Providers' words for why a model stopped, in OpenAI's."""
+
+
+def reply_from(response: ChatResponse, model: LLM, *, usage: Usage | None = None, finish: str | None = None) -> Reply:
+    """What the core reads of an answer; ``usage`` and ``finish`` where a stream told them before its last chunk."""
+    return Reply(
+        text=response.message.content or "",
+        tool_calls=tool_calls_of(response.message) or _called(response, model),
+        finish_reason=finish_reason_of(response.raw) or finish,
+        usage=usage_of(response) or usage,
+        logprobs=_logprobs(response),
+        native=response,
+    )
+
+
+def _called(response: ChatResponse, model: LLM) -> tuple[ToolCall, ...]:
+    """Calls of integrations that do not write them as blocks yet."""
+    read = getattr(model, "get_tool_calls_from_response", None)
+    if read is None or not response.message.additional_kwargs.get("tool_calls"):
+        return ()
+    try:
+        selected: list[ToolSelection] = read(response, error_on_no_tool_call=False)
+    except (NotImplementedError, ValueError):
+        return ()
+    return tuple(ToolCall(s.tool_name, s.tool_kwargs, s.tool_id) for s in selected)
+
+
+def _get(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def finish_reason_of(raw: Any) -> str | None:
+    """Why the model stopped: "stop", "length", "tool_calls", "content_filter", or the provider's own word."""
+    choices = _get(raw, "choices")
+    holder = choices[0] if isinstance(choices, (list, tuple)) and choices else raw
+    for name in ("finish_reason", "stop_reason", "done_reason"):
+        value = _get(holder, name)
+        word = getattr(value, "name", value)  # some providers give an enumeration
+        if isinstance(word, str) and word:
+            return _FINISH.get(word.lower(), word.lower())
+    return None
+
+
+def usage_of(response: ChatResponse) -> Usage | None:
+    """Tokens of a call as its provider counted them."""
+    usage = _get(response.raw, "usage") or _get(response.raw, "usage_metadata") or response.additional_kwargs
+    read = _first(usage, "prompt_tokens", "input_tokens", "prompt_token_count")
+    written = _first(usage, "completion_tokens", "output_tokens", "candidates_token_count")
+    if read is None and written is None:
+        return None
+    apart = sum(_first(usage, name) or 0 for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
+    cached = _first(_get(usage, "prompt_tokens_details"), "cached_tokens") or _first(usage, "cache_read_input_tokens")
+    # Anthropic counts what it had cached apart from its input tokens, OpenAI among them.
+    return Usage((read or 0) + apart, written or 0, cached or _first(usage, "cached_content_token_count") or 0)
+
+
+def _first(holder: Any, *names: str) -> int | None:
+    return next((v for name in names if isinstance(v := _get(holder, name), int)), None)
+
+
+def _logprobs(response: ChatResponse) -> tuple[float, ...] | None:
+    choices = _get(response.raw, "choices")
+    content = _get(_get(choices[0], "logprobs"), "content") if isinstance(choices, (list, tuple)) and choices else None
+    if content:
+        return tuple(float(_get(token, "logprob")) for token in content)
+    if response.logprobs and all(response.logprobs):
+        return tuple(alternatives[0].logprob for alternatives in response.logprobs)
+    return None
+
+
+def stamped(chunk: ChatResponse, candidate: str) -> ChatResponse:
+    """A chunk of a live answer that remembers whose it is; the candidate's own object is left alone."""
+    return chunk.model_copy(update={"additional_kwargs": {**chunk.additional_kwargs, STAMP: {"answered_by": candidate}}})
+
+
+def answered(result: Result) -> ChatResponse:
+    """The accepted answer with the decision beside it. ``raw`` is what the answering model's client gave."""
+    response: ChatResponse = result.reply.native
+    name = result.decision.answered_by
+    message = response.message
+    blocks = [normal_block(b) for b in message.blocks]
+    extra = dict(message.additional_kwargs)
+    if any(isinstance(b, ToolCallBlock) or b.block_type == "thinking" for b in blocks):
+        extra[STAMP] = {"answered_by": name}  # histories keep messages only, and these two are not portable as they are
+    return response.model_copy(
+        update={
+            "message": message.model_copy(update={"blocks": blocks, "additional_kwargs": extra}),
+            "additional_kwargs": {**response.additional_kwargs, STAMP: result.decision.as_dict()},
+        }
+    )
+
+
+def closing(result: Result) -> ChatResponse:
+    """Last chunk of a stream. After a live one it adds no text, only the decision; else it is the whole answer."""
+    response = answered(result)
+    if not result.streamed:
+        return response.model_copy(update={"delta": response.message.content or ""})
+    extra = {k: v for k, v in response.additional_kwargs.items() if k != "thinking_delta"}
+    return response.model_copy(update={"delta": "", "additional_kwargs": extra})
+
+
+def as_completion(response: ChatResponse) -> CompletionResponse:
+    """The same answer, for callers of the completion methods."""
+    return CompletionResponse(
+        text=response.message.content or "",
+        additional_kwargs={**response.message.additional_kwargs, **response.additional_kwargs},
+        raw=response.raw,
+        logprobs=response.logprobs,
+        delta=response.delta,
+    )

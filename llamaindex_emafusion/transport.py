@@ -1,0 +1,163 @@
+"""How the calls of one request reach the candidates' models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index.core.llms.llm import LLM
+from llama_index.core.tools.types import BaseTool
+
+from emafusion.config import Candidate
+from emafusion.types import Call, Reply, Usage
+from llamaindex_emafusion.bound import BoundModels
+from llamaindex_emafusion.messages import from_turns, portable
+from llamaindex_emafusion.replies import finish_reason_of, reply_from, stamped, usage_of
+from llamaindex_emafusion.resolve import metadata_of
+
+__all__ = ["ModelTransport", "ToolOffer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOffer:
+    """The tools of a request, as the caller offered them; each candidate's own client spells them out."""
+
+    tools: Sequence[BaseTool]
+    allow_parallel_tool_calls: bool = False
+    tool_required: bool = False
+
+    def specs(self) -> tuple[dict[str, Any], ...]:
+        """In OpenAI's form, for the core."""
+        return tuple(t.metadata.to_openai_tool(skip_length_check=True) for t in self.tools)
+
+    def as_arguments(self) -> dict[str, Any]:
+        return {
+            "tools": list(self.tools),
+            "allow_parallel_tool_calls": self.allow_parallel_tool_calls,
+            "tool_required": self.tool_required,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTransport:
+    """Replays the caller's request on a candidate, or puts a judge's question to one.
+
+    Every call goes through a public method of the model, so that the model itself reports it (one start and one end
+    event a call), under the span of the caller's request.
+    """
+
+    model: Callable[[str], Candidate]
+    messages: Sequence[ChatMessage]
+    arguments: dict[str, Any]
+    offer: ToolOffer | None
+    callback_manager: CallbackManager
+    bound: BoundModels
+    limiter: Any = None
+    span_id: str | None = field(default_factory=active_span_id.get)
+
+    def call(self, call: Call) -> Reply:
+        model = self._model(call)
+        if self.limiter is not None:
+            self.limiter.acquire()
+        with self._span():
+            if call.prompt is None and self.offer is not None:
+                response = model.chat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
+            else:
+                response = model.chat(self._messages(call, model), **self._arguments(call))
+        return reply_from(response, model)
+
+    async def acall(self, call: Call) -> Reply:
+        model = self._model(call)
+        if self.limiter is not None:
+            await self.limiter.async_acquire()
+        with self._span():
+            if call.prompt is None and self.offer is not None:
+                response = await model.achat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
+            else:
+                response = await model.achat(self._messages(call, model), **self._arguments(call))
+        return reply_from(response, model)
+
+    def stream(self, call: Call) -> Iterator[ChatResponse | Reply]:
+        model = self._model(call)
+        if self.limiter is not None:
+            self.limiter.acquire()
+        with self._span():
+            if self.offer is not None:
+                chunks = model.stream_chat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
+            else:
+                chunks = model.stream_chat(self._messages(call, model), **self._arguments(call))
+        heard = _Heard()
+        with closing(chunks):
+            for chunk in chunks:
+                heard.add(chunk)
+                yield stamped(chunk, call.candidate)
+        yield heard.reply(call.candidate, model)
+
+    async def astream(self, call: Call) -> AsyncIterator[ChatResponse | Reply]:
+        model = self._model(call)
+        if self.limiter is not None:
+            await self.limiter.async_acquire()
+        with self._span():
+            if self.offer is not None:
+                chunks = await model.astream_chat_with_tools(  # type: ignore[attr-defined]
+                    **self._offered(call, model)
+                )
+            else:
+                chunks = await model.astream_chat(self._messages(call, model), **self._arguments(call))
+        heard = _Heard()
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                heard.add(chunk)
+                yield stamped(chunk, call.candidate)
+        yield heard.reply(call.candidate, model)
+
+    # -- what a call is made of ------------------------------------------------------------------------------
+
+    def _model(self, call: Call) -> LLM:
+        model: LLM = self.model(call.candidate).model
+        return self.bound.bind(model, self.callback_manager, call)
+
+    def _messages(self, call: Call, model: LLM) -> list[ChatMessage]:
+        metadata = metadata_of(model)
+        system = metadata.system_role if metadata else MessageRole.SYSTEM
+        return portable(self.messages, call.candidate, system) if call.prompt is None else from_turns(call.prompt, system)
+
+    def _arguments(self, call: Call) -> dict[str, Any]:
+        return dict(self.arguments) if call.prompt is None else {}
+
+    def _offered(self, call: Call, model: LLM) -> dict[str, Any]:
+        assert self.offer is not None
+        return {**self.offer.as_arguments(), "chat_history": self._messages(call, model), **self.arguments}
+
+    @contextmanager
+    def _span(self) -> Iterator[None]:
+        """The caller's span around a call: a stream's body runs after the caller's method has returned."""
+        token = active_span_id.set(self.span_id)
+        try:
+            yield
+        finally:
+            active_span_id.reset(token)
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a stream has told so far."""
+
+    last: ChatResponse | None = None
+    usage: Usage | None = None
+    finish: str | None = None
+
+    def add(self, chunk: ChatResponse) -> None:
+        self.last = chunk
+        self.usage = usage_of(chunk) or self.usage
+        self.finish = finish_reason_of(chunk.raw) or self.finish
+
+    def reply(self, candidate: str, model: LLM) -> Reply:
+        if self.last is None:
+            raise RuntimeError(f"the stream of {candidate!r} ended before it began")
+        return reply_from(self.last, model, usage=self.usage, finish=self.finish)

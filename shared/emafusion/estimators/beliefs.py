@@ -1,0 +1,162 @@
+"""From answers to probabilities: which group of agreeing answers is right, and how good is each candidate given that.
+
+The model, given a query x and the shared difficulty theta of :mod:`emafusion.estimators.difficulty`:
+
+* at most one group of agreeing answers is the right one (or none is);
+* a right candidate's answer falls into the right group with probability ``rho(x)``, else it stands alone (another
+  wording, another format of the same thing);
+* two wrong answers fall together with probability ``eps(x)`` (1 for yes/no questions, little for open numbers);
+* any other evidence on an answer (a rule, a judge, its length) multiplies the odds that it is right by ``exp(llr)``.
+
+Nothing here assumes that candidates or judges are independent: they share theta, and a group of five that agree on a
+question where wrong answers coincide (``eps`` high) gains little over a group of two.
+
+All arrays carry a leading axis of n queries, so one request and ten thousand are the same code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Evidence", "Posterior", "infer", "log_gamma", "wrong_groups"]
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+FLOOR = 1e-12
+_LOG_GAMMA = np.array([0.0, *(math.lgamma(i) for i in range(1, 1025))])
+
+
+def log_gamma(counts: Array | IntArray) -> Array:
+    """log Gamma of whole numbers from 0 (taken as 0) to 1,024: a table, so that serving needs numpy alone."""
+    return np.asarray(_LOG_GAMMA[np.asarray(counts, dtype=np.int64)])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of n queries at one moment.
+
+    Attributes
+    ----------
+    right : (n, m, H)
+        P(right | x, theta) for every candidate.
+    log_nodes : (H,)
+        Log weights of the nodes of theta.
+    ran : bool (n, m)
+    label : int (n, m)
+        Group of agreeing answers, 0.. in any order; -1 where nothing ran or the answer agrees with none.
+    llr : (n, m)
+        Log-likelihood ratio right : wrong of all other evidence on each answer; 0 where nothing is known.
+    eps, rho : (n,)
+    """
+
+    right: Array
+    log_nodes: Array
+    ran: NDArray[np.bool_]
+    label: IntArray
+    llr: Array
+    eps: Array
+    rho: Array
+
+    def take(self, rows: IntArray) -> Evidence:
+        """The same for some of the queries."""
+        each = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "log_nodes"}
+        return replace(self, **each)
+
+    def logs(self) -> tuple[Array, Array]:
+        """Log-likelihood of each candidate's evidence if it is in the right group, and if it is not: (n, m, H) each."""
+        rho = self.rho[:, None, None]
+        boost = self.llr[:, :, None]
+        inside = np.log(np.maximum(rho * self.right, FLOOR)) + boost
+        outside = np.log(np.maximum((1.0 - self.right) + (1.0 - rho) * self.right * np.exp(boost), FLOOR))
+        return inside, outside
+
+    def stray(self) -> Array:
+        """P(right | not in the right group, theta): (n, m, H)."""
+        lone = (1.0 - self.rho[:, None, None]) * self.right * np.exp(self.llr[:, :, None])
+        return np.asarray(lone / np.maximum(1.0 - self.right + lone, FLOOR))
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Beliefs after the evidence.
+
+    Attributes
+    ----------
+    p : (n, m)
+        Probability that each candidate's answer is good, run or not yet run.
+    joint : (n, H, C + 1)
+        Log weight, without the factor for how wrong answers group, of (theta, which group is right); column 0: none.
+    sizes : (n, C)
+        Members of each group.
+    alone : (n,)
+        Candidates that ran and agree with none.
+    correct : (n, C + 1)
+        Probability that each group is the right one; column 0: none of them.
+    """
+
+    p: Array
+    joint: Array
+    sizes: IntArray
+    alone: IntArray
+    correct: Array
+
+    def take(self, rows: IntArray) -> Posterior:
+        """The same for some of the queries."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+
+def wrong_groups(sizes: Array, singles: Array, eps: Array) -> Array:
+    """Log-probability that wrong answers fall into groups of these ``sizes`` (..., C) plus ``singles`` alone (...).
+
+    A Polya urn: each further wrong answer repeats an earlier one with probability ``eps``, in proportion to how
+    often it occurred. Exchangeable, so order does not matter. Empty sizes are 0.
+    """
+    total = sizes.sum(-1) + singles
+    groups = (sizes > 0).sum(-1) + singles
+    inner = log_gamma(sizes).sum(-1) - log_gamma(total)
+    e = np.clip(eps, 1e-3, 0.999)
+    return np.asarray(np.where(total > 0, np.maximum(groups - 1, 0) * np.log1p(-e) + (total - groups) * np.log(e) + inner, 0.0))
+
+
+def infer(evidence: Evidence) -> Posterior:
+    """Posterior over (theta, right group) by enumeration, and the marginals that decisions need."""
+    inside, outside = evidence.logs()
+    ran = evidence.ran
+    n, m, _ = inside.shape
+    clusters = int(evidence.label.max(initial=-1)) + 1
+    member = np.zeros((n, m, clusters))
+    rows, cols = np.nonzero(ran & (evidence.label >= 0))
+    member[rows, cols, evidence.label[rows, cols]] = 1.0
+    sizes = member.sum(1)
+    alone = (ran & (evidence.label < 0)).sum(1)
+
+    none_right = np.where(ran[:, :, None], outside, 0.0).sum(1) + evidence.log_nodes
+    gains = np.einsum("nmh,nmc->nhc", np.where(ran[:, :, None], inside - outside, 0.0), member)
+    joint = np.concatenate([none_right[:, :, None], none_right[:, :, None] + gains], axis=2)
+    joint[:, :, 1:][np.broadcast_to((sizes == 0)[:, None, :], gains.shape)] = -np.inf
+
+    grouping = np.empty((n, clusters + 1))
+    grouping[:, 0] = wrong_groups(sizes, alone, evidence.eps)
+    for c in range(clusters):
+        rest = sizes.copy()
+        rest[:, c] = 0
+        grouping[:, c + 1] = wrong_groups(rest, alone, evidence.eps)
+    weights = np.exp(joint + grouping[:, None, :] - (joint + grouping[:, None, :]).max((1, 2), keepdims=True))
+    weights /= weights.sum((1, 2), keepdims=True)
+
+    in_right = np.einsum("nhc,nmc->nmh", weights[:, :, 1:], member)  # joint with theta
+    theta = weights.sum(2)[:, None, :]
+    ran_p = (in_right + (theta - in_right) * evidence.stray()).sum(2)
+    unrun_p = (theta * evidence.right).sum(2)
+    return Posterior(
+        p=np.where(ran, ran_p, unrun_p),
+        joint=joint,
+        sizes=sizes.astype(np.int64),
+        alone=alone,
+        correct=weights.sum(1),
+    )

@@ -1,0 +1,117 @@
+"""Calibration of beliefs: from the model's posterior to the confidence that is shown and acted upon.
+
+The belief model of :mod:`emafusion.estimators.beliefs` ranks well, but its assumptions cost calibration. A logistic
+regression on its log-odds and on what it may weigh wrongly (the forecast, how many agree, how many ran) repairs it;
+one set of slopes for candidates that ran and one for those that did not, with an intercept for each candidate,
+shrunk to zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.estimators.beliefs import Evidence, Posterior
+from emafusion.estimators.difficulty import logit, sigmoid
+
+__all__ = ["ConfidenceCalibration", "calibrated"]
+
+Array = NDArray[np.float64]
+
+FEATURES = ("belief", "forecast", "alone_of_several", "log_own_group", "log_ran", "belief_if_first", "all_agree")
+
+
+class ConfidenceCalibration:
+    """Logistic recalibration of posteriors.
+
+    Parameters
+    ----------
+    l2
+        Inverse strength of regularisation of the slopes (scikit-learn's ``C``); candidates' intercepts get a tenth.
+    """
+
+    def __init__(self, *, l2: float = 1.0) -> None:
+        self.l2 = l2
+
+    def start(self, m: int) -> ConfidenceCalibration:
+        """The identity, for ``m`` candidates."""
+        slopes = np.zeros((2, len(FEATURES)))
+        slopes[:, 0] = 1.0
+        self.slopes_, self.intercepts_ = slopes, np.zeros((2, m))
+        return self
+
+    @staticmethod
+    def features(p: Array, forecast: Array, own: Array, ran_count: Array) -> Array:
+        """Stack the features on a last axis; arguments broadcast against each other.
+
+        Parameters
+        ----------
+        p, forecast
+            Posterior and prior probability of a good answer.
+        own
+            Members of the answer's group, itself included; 0 for a candidate that has not run.
+        ran_count
+            Candidates that have run.
+        """
+        belief = logit(p, 0.003)
+        shape = np.broadcast_shapes(belief.shape, forecast.shape, own.shape, ran_count.shape)
+        several = ran_count > 1
+        columns = (
+            belief,
+            logit(forecast, 0.003),
+            ((own == 1) & several).astype(np.float64),
+            np.log(np.maximum(own, 1)),
+            np.log(np.maximum(ran_count, 1)),
+            belief * (ran_count <= 1),
+            ((own == ran_count) & several).astype(np.float64),
+        )
+        return np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1)
+
+    def fit(self, features: Array, candidate: NDArray[np.int64], ran: NDArray[np.bool_], scores: Array) -> ConfidenceCalibration:
+        """Fit on rows of (features (r, f), candidate (r,), ran (r,), score (r,) in [0, 1])."""
+        from sklearn.linear_model import LogisticRegression
+
+        m = int(candidate.max(initial=-1)) + 1
+        self.start(m)
+        for side in (0, 1):
+            rows = ran == bool(side)
+            y = scores[rows]
+            if rows.sum() < 50 or y.min() == y.max():
+                continue
+            onehot = np.zeros((int(rows.sum()), m))
+            onehot[np.arange(len(onehot)), candidate[rows]] = 0.3
+            design = np.hstack([features[rows], onehot])
+            # A fractional score is a success with that weight and a failure with the rest.
+            X, t, w = np.vstack([design, design]), np.repeat([1, 0], len(y)), np.concatenate([y, 1 - y])
+            keep = w > 0
+            model = LogisticRegression(C=self.l2, max_iter=1000).fit(X[keep], t[keep], sample_weight=w[keep])
+            self.slopes_[side] = model.coef_[0][: len(FEATURES)]
+            self.intercepts_[side] = model.intercept_[0] + 0.3 * model.coef_[0][len(FEATURES) :]
+        return self
+
+    def __call__(self, features: Array, ran: NDArray[np.bool_], intercept: Array) -> Array:
+        """Calibrated probability; ``intercept`` from :meth:`intercepts`, gathered by the caller."""
+        eta = np.where(ran, features @ self.slopes_[1], features @ self.slopes_[0]) + intercept
+        return sigmoid(eta)
+
+    def to_config(self) -> dict[str, Any]:
+        return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ConfidenceCalibration:
+        self = cls(l2=config["l2"])
+        self.slopes_, self.intercepts_ = np.asarray(config["slopes"]), np.asarray(config["intercepts"])
+        return self
+
+
+def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
+    """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
+    own = np.where(evidence.ran, 1, 0)
+    if posterior.sizes.shape[1]:
+        grouped = np.take_along_axis(posterior.sizes, np.maximum(evidence.label, 0), axis=1)
+        own = np.where(evidence.ran & (evidence.label >= 0), grouped, own)
+    ran_count = evidence.ran.sum(1, keepdims=True)
+    features = calibration.features(posterior.p, forecast, own, ran_count)
+    return calibration(features, evidence.ran, np.where(evidence.ran, *calibration.intercepts_[::-1]))

@@ -1,0 +1,168 @@
+"""Similarity-weighted nearest neighbours, and what their nearness says about how familiar a query is.
+
+The number of neighbours and the temperature of the weights are chosen out of fold: too few neighbours cost more than
+any other mistake a router can make. A large log is condensed: every row lends its scores to its nearest landmark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.estimators.completion import candidate_means
+from emafusion.estimators.views import Floats, Views, unit_rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+NEIGHBOURS: Final = (10, 20, 40, 80, 160)
+TEMPERATURES: Final = (0.05, 0.1, 0.2)
+REFERENCES: Final = 6_000
+_NEAREST: Final = 5  # familiarity looks at this many neighbours
+_CHUNK: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """How near n queries are to the reference set."""
+
+    familiarity: NDArray[np.float64]
+    effective_n: NDArray[np.float64]
+
+
+class Neighbours:
+    """k nearest neighbours over a capped reference set.
+
+    Parameters
+    ----------
+    references : int
+        Largest number of reference points kept.
+    seed : int
+        Seed of the choice of landmarks.
+    """
+
+    name = "neighbours"
+
+    def __init__(self, *, references: int = REFERENCES, seed: int = 0) -> None:
+        self.references = references
+        self.seed = seed
+
+    def settings(self) -> tuple[tuple[int, float], ...]:
+        """Pairs of number and temperature worth comparing."""
+        return tuple((k, temperature) for k in NEIGHBOURS for temperature in TEMPERATURES)
+
+    def fit(self, views: Views, targets: NDArray[Any], completed: NDArray[Any]) -> Self:
+        """Keep the reference points of (n, m) targets, NaN where unknown."""
+        del completed
+        points = _points(views).astype(np.float16).astype(np.float32)
+        known = (~np.isnan(targets)).astype(np.float32)
+        sums = np.nan_to_num(targets).astype(np.float32)
+        self.mean_ = candidate_means(targets)
+        rng = np.random.default_rng(self.seed)
+        mass = np.ones(len(points), dtype=np.float32)
+        if len(points) > self.references:
+            landmarks = np.sort(rng.permutation(len(points))[: self.references])
+            owner = _nearest_landmark(points, points[landmarks])
+            mass = np.bincount(owner, minlength=self.references).astype(np.float32)
+            sums, known = _gather(sums, owner, self.references), _gather(known, owner, self.references)
+            points = points[landmarks]
+        self.points_, self.mass_, self.known_ = points, mass, known
+        self.scores_ = sums / np.maximum(known, 1.0)
+        self._fit_familiarity(rng)
+        self.setting_ = (80, 0.1)
+        return self
+
+    def _fit_familiarity(self, rng: np.random.Generator) -> None:
+        sample = rng.permutation(len(self.points_))[:1000]
+        similar = self.points_[sample] @ self.points_.T
+        self.unrelated_ = float(similar.mean())
+        similar[np.arange(len(sample)), sample] = -1.0
+        nearest = np.partition(similar, -_NEAREST, axis=1)[:, -_NEAREST:] if similar.shape[1] > _NEAREST else similar
+        # Nineteen of twenty training queries count as fully familiar.
+        self.familiar_ = float(np.quantile(nearest.mean(axis=1), 0.05))
+
+    def settle(self, setting: tuple[int, float]) -> None:
+        """Fix the number of neighbours and the temperature."""
+        self.setting_ = (int(setting[0]), float(setting[1]))
+
+    def predict(self, views: Views) -> tuple[NDArray[np.float64], Nearness]:
+        """Forecast (n, m) targets and say how near the neighbours are."""
+        forecasts, nearness = self.predict_many(views, (self.setting_,))
+        return forecasts[0], nearness[0]
+
+    def predict_many(
+        self, views: Views, settings: tuple[tuple[int, float], ...]
+    ) -> tuple[list[NDArray[np.float64]], list[Nearness]]:
+        """Forecast for several settings from one search."""
+        points = _points(views)
+        n, m = len(points), len(self.mean_)
+        forecasts = [np.empty((n, m)) for _ in settings]
+        nearness = [Nearness(np.empty(n), np.empty(n)) for _ in settings]
+        largest = min(max(k for k, _ in settings), len(self.points_))
+        for start in range(0, n, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, n))
+            similar, index = self._search(points[rows], largest)
+            familiarity = self._familiarity(similar)
+            for (k, temperature), forecast, near in zip(settings, forecasts, nearness):
+                k = min(k, largest)
+                weight = np.exp((similar[:, :k] - similar[:, :1]) / temperature) * self.mass_[index[:, :k]]
+                forecast[rows] = self._average(weight, index[:, :k])
+                near.familiarity[rows] = familiarity
+                near.effective_n[rows] = weight.sum(axis=1) ** 2 / (weight**2 / self.mass_[index[:, :k]]).sum(axis=1)
+        return forecasts, nearness
+
+    def _search(self, points: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
+        similar = points @ self.points_.T
+        index = np.argpartition(similar, -k, axis=1)[:, -k:] if k < similar.shape[1] else np.argsort(similar, axis=1)
+        nearest = np.take_along_axis(similar, index, axis=1)
+        order = np.argsort(-nearest, axis=1, kind="stable")
+        return np.take_along_axis(nearest, order, axis=1), np.take_along_axis(index, order, axis=1)
+
+    def _average(self, weight: Floats, index: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Mass counts rows of a landmark; of these only the share with a known score of this candidate speaks.
+        share = self.known_[index] / self.mass_[index][:, :, None]
+        counted = weight[:, :, None] * share
+        return np.asarray(((counted * self.scores_[index]).sum(axis=1) + self.mean_) / (counted.sum(axis=1) + 1.0))
+
+    def _familiarity(self, similar: Floats) -> NDArray[np.float64]:
+        near = similar[:, :_NEAREST].mean(axis=1)
+        # Where even training queries are strangers to each other, nothing is less familiar than anything else.
+        reach = max(self.familiar_ - self.unrelated_, 1e-3)
+        return np.clip((near - self.unrelated_) / reach, 0.0, 1.0)
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a JSON-able configuration and named arrays."""
+        config = {"references": self.references, "seed": self.seed, "setting": list(self.setting_)}
+        config |= {"unrelated": self.unrelated_, "familiar": self.familiar_}
+        arrays = {"points": self.points_.astype(np.float16), "mass": self.mass_, "known": self.known_}
+        return config, arrays | {"scores": self.scores_, "mean": self.mean_}
+
+    @classmethod
+    def from_arrays(cls, config: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """Rebuild from :meth:`to_arrays`."""
+        member = cls(references=config["references"], seed=config["seed"])
+        member.settle(config["setting"])
+        member.unrelated_, member.familiar_ = config["unrelated"], config["familiar"]
+        member.points_ = arrays["points"].astype(np.float32)
+        member.mass_, member.known_, member.scores_ = arrays["mass"], arrays["known"], arrays["scores"]
+        member.mean_ = arrays["mean"]
+        return member
+
+
+def _points(views: Views) -> Floats:
+    return unit_rows(np.hstack([views.axes, views.lexical]))
+
+
+def _nearest_landmark(points: Floats, landmarks: Floats) -> NDArray[np.int64]:
+    owner = np.empty(len(points), dtype=np.int64)
+    for start in range(0, len(points), 1024):
+        owner[start : start + 1024] = (points[start : start + 1024] @ landmarks.T).argmax(axis=1)
+    return owner
+
+
+def _gather(table: Floats, owner: NDArray[np.int64], count: int) -> Floats:
+    columns = [np.bincount(owner, weights=column, minlength=count) for column in table.T]
+    return np.asarray(np.stack(columns, axis=1), dtype=np.float32)

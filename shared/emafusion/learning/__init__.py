@@ -1,0 +1,1 @@
+"""Learning: from outcomes to a fitted router."""

@@ -1,0 +1,126 @@
+"""Cascade routing with judges: try, ask, accept or abstain, by exact lookahead.
+
+Direct routing (one candidate, accepted unseen) and the plain cascade are special cases that the lookahead finds when
+they are best.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from emafusion.estimators.beliefs import Array
+from emafusion.estimators.difficulty import logit, sigmoid
+from emafusion.judges.panel import Belief, Panel
+from emafusion.policies.base import Terms
+from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.planning import STOP, Plan, Problem, plan
+
+__all__ = ["CascadeRouting"]
+
+
+class CascadeRouting:
+    """The default policy.
+
+    Parameters
+    ----------
+    panel
+        Whose judges may be asked.
+    width, depth
+        Of the lookahead, see :func:`emafusion.policies.planning.plan`.
+    abstain_below
+        Confidence under which the final answer is marked as not to be trusted; 0 never abstains.
+    """
+
+    def __init__(self, panel: Panel, *, width: int = 6, depth: int = 3, abstain_below: float = 0.0) -> None:
+        self.panel, self.width, self.depth, self.abstain_below = panel, width, depth, abstain_below
+
+    def next_move(self, belief: Belief, terms: Terms) -> Move:
+        problem = self.problem(belief, terms)
+        solved = plan(problem, belief.model.calibration, width=self.width, depth=self.depth)
+        action, best = int(solved.action[0]), int(solved.answer[0])
+        if best >= 0:
+            ask = self._worthwhile_judge(belief, terms, problem, solved, best)
+            if ask is not None:
+                return ask
+        if action == STOP and best < 0:
+            action = self._cheapest(belief, solved)
+        if action != STOP:
+            return self._try(belief, solved, action)
+        return self._accept(belief, solved, best)
+
+    def problem(self, belief: Belief, terms: Terms, llr: Array | None = None) -> Problem:
+        """The belief as a planning problem of one row, or of as many as ``llr`` has."""
+        evidence = belief.evidence()
+        n = 1 if llr is None else len(llr)
+        if llr is not None:
+            evidence = evidence.take(np.zeros(n, dtype=np.int64))
+            evidence = type(evidence)(**{**{k: getattr(evidence, k) for k in evidence.__dataclass_fields__}, "llr": llr})
+        only = np.array([not terms.only or name in terms.only for name in belief.names])
+        open_ = belief.open & only if (belief.open & only).any() or belief.usable.any() else belief.open
+        tile = np.ones((n, 1))
+        # When every answer so far is unusable the best of them still beats none at all once nothing is left to try.
+        usable = belief.usable if belief.usable.any() or open_.any() else belief.ran
+        reference = belief.index(terms.reference) if terms.reference in belief.names else int(belief.cost.argmax())
+        return Problem(
+            evidence=evidence,
+            forecast=tile * belief.p,
+            cost=tile * belief.cost,
+            open=np.repeat(open_[None], n, 0),
+            usable=np.repeat(usable[None], n, 0),
+            value=np.full(n, terms.value),
+            floor=terms.floor,
+            reference=reference,
+        )
+
+    def _worthwhile_judge(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan, best: int) -> Ask | None:
+        """The judge with the highest expected gain over what would be done without it, if any gains."""
+        author = belief.names[best]
+        found: tuple[float, Ask] | None = None
+        p = float(solved.confidence[0, best])
+        for judge, _, cost in self.panel.available(belief, author):
+            strength = self.panel.weight(judge)
+            llr = np.repeat(problem.evidence.llr, 2, 0)
+            llr[0, best] += strength
+            llr[1, best] -= strength
+            after = plan(self.problem(belief, terms, llr), belief.model.calibration, width=self.width, depth=2)
+            hit = float(sigmoid(np.array(strength)))
+            p_yes = p * hit + (1 - p) * (1 - hit)
+            worth = np.maximum(after.worth, after.stop_worth)
+            gain = p_yes * worth[0] + (1 - p_yes) * worth[1] - cost - max(solved.worth[0], solved.stop_worth[0])
+            if gain > 1e-12 and (found is None or gain > found[0]):
+                reason = f"a verdict of judge {judge!r} is worth {gain:.2g} USD more than it costs"
+                found = float(gain), Ask((judge,), author, reason)
+        return found[1] if found else None
+
+    @staticmethod
+    def _cheapest(belief: Belief, solved: Plan) -> int:
+        """Something must answer: the candidate with the most confidence per expense among those left."""
+        left = np.nonzero(belief.open)[0]
+        odds = logit(solved.confidence[0, left]) - np.log(np.maximum(belief.cost[left], 1e-9))
+        return int(left[odds.argmax()])
+
+    def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
+        name = belief.names[action]
+        expected = float(solved.confidence[0, action])
+        if not belief.ran.any():
+            reason = f"{name} is expected to be right with probability {expected:.2f} at {belief.cost[action]:.2g} USD"
+            if solved.commit[0]:
+                reason += "; nothing it could answer would make a second call worthwhile"
+        else:
+            best = int(solved.answer[0])
+            have = f"{belief.names[best]} at {solved.confidence[0, best]:.2f}" if best >= 0 else "nothing usable"
+            reason = f"the best so far is {have}; {name} is worth its {belief.cost[action]:.2g} USD"
+        return Try((name,), commit=bool(solved.commit[0]), reason=reason)
+
+    def _accept(self, belief: Belief, solved: Plan, best: int) -> Accept | Abstain:
+        name = belief.names[best]
+        confidence = float(solved.confidence[0, best])
+        label = belief.label[best]
+        peers = [n for i, n in enumerate(belief.names) if i != best and label >= 0 and belief.label[i] == label and belief.ran[i]]
+        reason = f"{name} is right with probability {confidence:.2f}"
+        if peers:
+            reason += f", {' and '.join(peers)} agree{'s' if len(peers) == 1 else ''}"
+        reason += "; no further call is worth its cost"
+        if confidence < self.abstain_below:
+            return Abstain(name, f"{reason}; below {self.abstain_below:.2f}, so it is marked as not to be trusted")
+        return Accept(name, reason)

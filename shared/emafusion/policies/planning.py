@@ -1,0 +1,352 @@
+"""Exact lookahead on the belief lattice: what is each next move worth?
+
+Cascade routing (Dekoninck et al., arXiv 2410.10347, section 3) asks which superset of the models run so far to run,
+by the expected best posterior less cost. Here the expectation is not sampled: the states of a :class:`Lattice` are few,
+their probabilities follow from the belief model, and optimal stopping over them is solved by backward induction. The
+last level may still be followed by one more candidate accepted unseen, so a lattice of depth d looks d + 1 calls ahead.
+
+Everything is in units of USD: a good answer is worth ``value``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.estimators.beliefs import Array, Evidence, IntArray, Posterior, infer, log_gamma
+from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
+from emafusion.policies.lattice import Lattice, lattice
+
+__all__ = ["STOP", "Plan", "Problem", "plan"]
+
+STOP = -1
+MOST_CLUSTERS = 3
+"""Groups of answers that are told apart while looking ahead; the rest can no longer win."""
+IMPOSSIBLE = -1e9
+
+
+@dataclass(frozen=True)
+class Problem:
+    """n requests at one moment of their lives.
+
+    Attributes
+    ----------
+    evidence : Evidence
+    forecast : (n, m)
+        Prior probability of a good answer.
+    cost : (n, m)
+        Expected USD of a call.
+    open : bool (n, m)
+        Candidates that may still be tried.
+    usable : bool (n, m)
+        Answers that may be accepted (ran, and are not unusable).
+    value : (n,)
+        USD that a good answer is worth.
+    floor : (n,) or None
+        If given, stopping is acceptable only at a confidence of this share of ``reference``'s.
+    reference : int
+    """
+
+    evidence: Evidence
+    forecast: Array
+    cost: Array
+    open: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+    value: Array
+    floor: float | None = None
+    reference: int = 0
+
+    def take(self, rows: IntArray) -> Problem:
+        return replace(
+            self,
+            evidence=self.evidence.take(rows),
+            **{name: getattr(self, name)[rows] for name in ("forecast", "cost", "open", "usable", "value")},
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, for each of n requests.
+
+    Attributes
+    ----------
+    action : int (n,)
+        Candidate to try, or ``STOP``.
+    answer : int (n,)
+        Candidate whose answer is the best at hand; -1 with none.
+    confidence : (n, m)
+        Calibrated probability of a good answer, run or not.
+    worth : (n,)
+        Expected value less cost of what follows, in USD.
+    stop_worth : (n,)
+        The same if one stops now.
+    commit : bool (n,)
+        Whatever ``action`` answers, it will be accepted.
+    posterior : Posterior
+    """
+
+    action: IntArray
+    answer: IntArray
+    confidence: Array
+    worth: Array
+    stop_worth: Array
+    commit: NDArray[np.bool_]
+    posterior: Posterior
+
+
+def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6, depth: int = 3) -> Plan:
+    """Solve every request of ``problem``.
+
+    Parameters
+    ----------
+    width
+        Candidates that are looked at for further calls, chosen for each request by :func:`shortlist`.
+    depth
+        Calls to look ahead before anything has run (one less afterwards), besides the last one accepted unseen.
+    """
+    evidence = problem.evidence
+    posterior = infer(evidence)
+    q = calibrated(evidence, posterior, problem.forecast, calibration)
+    n, m = q.shape
+    acceptable = np.where(problem.usable, q, -1.0)
+    answer = np.where(problem.usable.any(1), acceptable.argmax(1), -1)
+    action, worth = np.full(n, STOP), np.full(n, IMPOSSIBLE)
+    stop_worth, commit = np.full(n, IMPOSSIBLE), np.zeros(n, dtype=bool)
+    # Requests with the same number of groups share a lattice.
+    groups = np.minimum((posterior.sizes > 0).sum(1), MOST_CLUSTERS)
+    for c in np.unique(groups):
+        rows = np.nonzero(groups == c)[0]
+        for part in np.array_split(rows, max(1, len(rows) // 512)):
+            solved = _solve(
+                problem.take(part), posterior.take(part), q[part], calibration, int(c), width, depth if c == 0 else depth - 1
+            )
+            action[part], worth[part], stop_worth[part], commit[part] = solved
+    return Plan(action, answer, q, worth, stop_worth, commit, posterior)
+
+
+def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
+    """The candidates worth looking at, (n, k): the best buys over a range of values of a good answer.
+
+    At a thousandth of the value the cheap probes win, at four times it the strong ones; ranks are taken in turn until
+    ``width`` are found, so the list is spread over the whole price range and holds the reference of a quality floor.
+    """
+    cost, can = problem.cost, problem.open
+    factors = np.array([1.0, 1 / 8, 4.0, 1 / 64, 1 / 512])
+    worth = problem.value[:, None, None] * factors[None, :, None] * q[:, None, :] - cost[:, None, :]
+    worth = np.where(can[:, None, :], worth, IMPOSSIBLE)
+    rank = (-worth).argsort(2).argsort(2).min(1).astype(np.float64)  # best rank under any factor
+    rank += 1e-3 * (-worth[:, 0]).argsort(1).argsort(1)
+    if problem.floor is not None:
+        rank[:, problem.reference] = -1.0
+    rank = np.where(can, rank, np.inf)
+    return np.sort(np.argpartition(rank, min(width, rank.shape[1]) - 1, axis=1)[:, :width], axis=1)
+
+
+def _solve(
+    problem: Problem,
+    posterior: Posterior,
+    q: Array,
+    calibration: ConfidenceCalibration,
+    clusters: int,
+    width: int,
+    depth: int,
+) -> tuple[IntArray, Array, Array, NDArray[np.bool_]]:
+    picked = shortlist(problem, q, min(width, q.shape[1]))
+    shape = lattice(picked.shape[1], clusters, depth)
+    can = np.take_along_axis(problem.open, picked, 1)
+    cost = np.take_along_axis(problem.cost, picked, 1)
+    log_z, stop_p, blind_p, reference_p = _evaluate(problem, posterior, q, calibration, picked, shape)
+
+    value = problem.value[:, None]
+    stop = _stop_worth(stop_p, reference_p, value, problem.floor)
+    worth, act = stop.copy(), np.full(stop.shape, STOP)
+    for level in range(shape.depth, -1, -1):
+        at = np.nonzero(shape.level == level)[0]
+        if level == shape.depth:
+            unseen = _stop_worth(np.maximum(blind_p[:, at], stop_p[:, at, None]), reference_p[:, at, None], value[:, :, None], problem.floor)
+            move = unseen - cost[:, None, :]
+        else:
+            move = _expected(shape, at, log_z, worth) - cost[:, None, :]
+        move = np.where(can[:, None, :] & ~shape.member[at][None], move, IMPOSSIBLE)
+        best = move.argmax(2)
+        gain = np.take_along_axis(move, best[:, :, None], 2)[:, :, 0]
+        go = gain > worth[:, at]
+        worth[:, at] = np.where(go, gain, worth[:, at])
+        act[:, at] = np.where(go, best, STOP)
+    now = act[:, 0]
+    chosen = np.where(now >= 0, picked[np.arange(len(now)), np.maximum(now, 0)], STOP)
+    return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now)
+
+
+def _stop_worth(p: Array, reference: Array, value: Array, floor: float | None) -> Array:
+    """Worth of accepting the best answer; with a floor, missing it costs the value of what is missing, tenfold."""
+    if floor is None:
+        return np.where(p >= 0, value * p, 0.0)
+    return np.where(p >= 0, -10.0 * value * np.maximum(floor * reference - p, 0.0), -10.0 * value)
+
+
+def _expected(shape: Lattice, at: IntArray, log_z: Array, worth: Array) -> Array:
+    """Expected worth after trying each candidate from each of the states ``at``: (n, len(at), k)."""
+    children = shape.children[at]
+    there = children >= 0
+    z = np.where(there, log_z[:, np.maximum(children, 0)], -np.inf)
+    top = z.max(3, keepdims=True)
+    w = np.exp(z - np.where(np.isfinite(top), top, 0.0))
+    total = w.sum(3)
+    return np.asarray((w * worth[:, np.maximum(children, 0)]).sum(3) / np.where(total > 0, total, 1.0))
+
+
+def _commits(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
+    """Whether the candidate about to be tried ends the request whatever it says: no answer is at hand to prefer,
+    and every state that it can lead to stops."""
+    n = len(now)
+    if shape.clusters:
+        return np.zeros(n, dtype=bool)
+    if shape.depth == 0:
+        return now >= 0
+    children = shape.children[0][np.maximum(now, 0)]
+    stops = np.where(children >= 0, np.take_along_axis(act, np.maximum(children, 0), 1) == STOP, True)
+    return np.asarray((now >= 0) & stops.all(1))
+
+
+def _evaluate(
+    problem: Problem,
+    posterior: Posterior,
+    q: Array,
+    calibration: ConfidenceCalibration,
+    picked: IntArray,
+    shape: Lattice,
+) -> tuple[Array, Array, Array, Array]:
+    """Numbers on the lattice.
+
+    Returns
+    -------
+    log_z : (r, S)
+        Log-likelihood of each state's evidence: ratios are the probabilities of moving between states.
+    stop_p : (r, S)
+        Confidence of the best answer in a state, -1 with none.
+    blind_p : (r, S, k)
+        Confidence of each candidate not yet run in a state.
+    reference_p : (r, S)
+        Confidence of the reference candidate there.
+    """
+    evidence = problem.evidence
+    take = picked[:, :, None]
+    inside, outside = (np.take_along_axis(x, take, 1) for x in evidence.logs())
+    right = np.take_along_axis(evidence.right, take, 1)
+    stray = np.take_along_axis(evidence.stray(), take, 1)
+    n, k, nodes = right.shape
+
+    # Existing groups: the most probable ones are told apart, the others are wrong for good.
+    strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
+    order = np.argsort(-strength, axis=1)[:, : shape.clusters]
+    sizes_now = np.take_along_axis(posterior.sizes, order, 1) if shape.clusters else np.zeros((n, 0), dtype=np.int64)
+    kept = np.take_along_axis(posterior.joint[:, :, 1:], order[:, None, :], 2) if shape.clusters else np.zeros((n, nodes, 0))
+    none = posterior.joint[:, :, 0]
+    total_now = posterior.sizes.sum(1) + posterior.alone
+    groups_now = (posterior.sizes > 0).sum(1) + posterior.alone
+
+    tried = shape.member.astype(np.float64)
+    all_out = np.einsum("sk,nkh->nsh", tried, outside)
+    # Log weight of (theta, right group) in every state; column 0: none is right.
+    joint = np.empty((n, shape.size, nodes, 1 + shape.clusters + shape.depth))
+    joint[..., 0] = none[:, None, :] + all_out
+    for c in range(shape.clusters + shape.depth):
+        base = kept[:, None, :, c] if c < shape.clusters else none[:, None, :]
+        joint[..., c + 1] = base + all_out + np.einsum("sk,nkh->nsh", shape.joined[c], inside - outside)
+
+    joined = shape.joined.sum(2).T.astype(np.int64)  # (S, C)
+    sizes = np.concatenate([sizes_now, np.zeros((n, shape.depth), dtype=np.int64)], 1)[:, None, :] + joined[None]
+    joint += _grouping(evidence.eps, sizes, total_now, groups_now, shape, joined)[:, :, None, :]
+
+    top = joint.max((2, 3), keepdims=True)
+    weights = np.exp(joint - top)
+    z = weights.sum((2, 3))
+    weights /= z[:, :, None, None]
+    log_z = np.log(z) + top[:, :, 0, 0]
+
+    theta = weights.sum(3)
+    unseen = np.einsum("nsh,nkh->nsk", theta, right)
+    forecast = np.take_along_axis(problem.forecast, picked, 1)[:, None, :]
+    ran_count = evidence.ran.sum(1)[:, None] + shape.level[None, :]
+    intercepts = calibration.intercepts_
+    zero = np.zeros((1, 1, 1), dtype=np.int64)
+    before = calibration.features(unseen, forecast, zero, ran_count[:, :, None])
+    blind_p = calibration(before, np.asarray(False), intercepts[0][picked][:, None, :])
+
+    # Candidates tried on the way: right if their group is, or as strays beside it.
+    own_weight = np.einsum("nshc,csk->nskh", weights[..., 1:], shape.joined)
+    ran_p = np.einsum("nskh->nsk", own_weight + (theta[:, :, None, :] - own_weight) * stray[:, None])
+    own_size = np.take_along_axis(sizes, np.broadcast_to(np.maximum(shape.label, 0)[None], (n, shape.size, k)), 2)
+    after = calibration.features(ran_p, forecast, own_size, ran_count[:, :, None])
+    ran_p = calibration(after, np.asarray(True), intercepts[1][picked][:, None, :])
+    stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
+
+    if problem.usable.any():
+        stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, sizes, order, ran_count))
+    reference_p = _reference(problem, q, picked, shape, blind_p, ran_p)
+    return log_z, stop_p, blind_p, reference_p
+
+
+def _grouping(eps: Array, sizes: IntArray, total_now: IntArray, groups_now: IntArray, shape: Lattice, joined: IntArray) -> Array:
+    """Log-probability of how the wrong answers group, for each right group (column 0: none): (n, S, 1 + C).
+
+    Groups that are no longer told apart are part of the totals, and a constant otherwise.
+    """
+    e = np.clip(eps, 1e-3, 0.999)[:, None, None]
+    started = (joined > 0)[None] & (np.arange(joined.shape[1]) >= shape.clusters)
+    total = total_now[:, None] + shape.level[None, :]
+    groups = groups_now[:, None] + started.sum(2)
+    gammas = log_gamma(sizes)
+    zero = np.zeros((*total.shape, 1))
+    n_wrong = total[..., None] - np.concatenate([zero, sizes], 2)
+    n_groups = groups[..., None] - np.concatenate([zero, sizes > 0], 2)
+    inner = gammas.sum(2, keepdims=True) - np.concatenate([zero, gammas], 2) - log_gamma(n_wrong)
+    out = np.maximum(n_groups - 1, 0) * np.log1p(-e) + (n_wrong - n_groups) * np.log(e) + inner
+    out = np.where(n_wrong > 0, out, 0.0)
+    out[..., 1:][sizes == 0] = -np.inf
+    return np.asarray(out)
+
+
+def _at_hand(
+    problem: Problem,
+    q: Array,
+    calibration: ConfidenceCalibration,
+    weights: Array,
+    theta: Array,
+    sizes: IntArray,
+    order: IntArray,
+    ran_count: Array,
+) -> Array:
+    """Confidence, in every state, of the best answer that is already at hand: (n, S)."""
+    evidence = problem.evidence
+    n, states = theta.shape[:2]
+    best = np.full((n, states), -1.0)
+    usable = problem.usable
+    label = evidence.label
+    everyone = np.arange(n)
+    for c in range(-1, order.shape[1]):
+        mine = usable & ((label < 0) if c < 0 else (label == order[:, c, None]))
+        there = mine.any(1)
+        if not there.any():
+            continue
+        who = np.where(mine, q, -1.0).argmax(1)
+        stray = evidence.stray()[everyone, who]
+        inside = weights[..., c + 1] if c >= 0 else np.zeros_like(theta)
+        p = (inside + (theta - inside) * stray[:, None, :]).sum(2)
+        own = sizes[:, :, c] if c >= 0 else np.ones((n, states), dtype=np.int64)
+        features = calibration.features(p, problem.forecast[everyone, who][:, None], own, ran_count)
+        confidence = calibration(features, np.asarray(True), calibration.intercepts_[1][who][:, None])
+        best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
+    return best
+
+
+def _reference(problem: Problem, q: Array, picked: IntArray, shape: Lattice, blind_p: Array, ran_p: Array) -> Array:
+    """Confidence of the reference candidate in every state (n, S); as it is now where it is not on the shortlist."""
+    here = picked == problem.reference
+    fixed = np.broadcast_to(q[:, problem.reference][:, None], blind_p.shape[:2])
+    both = np.where(shape.member[None], ran_p, blind_p)
+    found = np.einsum("nsk,nk->ns", both, here.astype(np.float64))
+    return np.where(here.any(1)[:, None], found, fixed)

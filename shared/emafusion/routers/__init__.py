@@ -1,0 +1,1 @@
+"""Routers: from a query to a forecast."""

@@ -1,0 +1,54 @@
+"""What a text looks like, in a dozen numbers: length, digits, code, formulas, options, tools, scripts.
+
+An average of token meanings loses form; these cheap signs keep it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SURFACE_FEATURES", "surface_features"]
+
+_LONGEST = 8_000  # characters looked at, half from each end
+
+_COUNTED: dict[str, re.Pattern[str]] = {
+    "code": re.compile(
+        r"```|\b(?:def|class|return|import|print|function|const|var|void|assert|elif|SELECT|fn)\b(?=[ (\n])|[;{}]\s*\n|=="
+    ),
+    "calls": re.compile(r"\b\w+(?:\.\w+)*\((?=[^)\s])"),
+    "formula": re.compile(r"\\(?:frac|sqrt|sum|int|begin|le|ge|cdot|log|sin|cos|[\[(])|\$[^$\n]+\$|\^\{?\w"),
+    "numbers": re.compile(r"\d+(?:[.,]\d+)*"),
+    "options": re.compile(r"(?:(?<=^)|(?<=[\s(]))\(?[A-Ja-jА-Г1-9](?:\)|[.:]\s)(?=\s*\S)", re.MULTILINE),
+    "json_keys": re.compile(r'"[\w$.-]+"\s*:'),
+    "tools": re.compile(r"\b(?:functions?|tools?|funktionen|werkzeuge|fonctions?|funci[oó]n(?:es)?|parameters)\b|函数|工具", re.I),
+    "question": re.compile(r"[?？؟]"),
+    "quotes": re.compile(r"[\"“”„«»「」]"),
+    "lines": re.compile(r"\n"),
+    "table": re.compile(r"(?:[^,;|\n]+[,;|]){2,}[^,;|\n]+(?:\n|$)|</?\w+>"),
+}
+
+SURFACE_FEATURES = (*_COUNTED, "length", "digit_share", "non_latin_share", "symbol_share")
+
+
+def surface_features(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return shape (n, len(SURFACE_FEATURES)): log counts, log length (scaled to about 0..1), and shares of characters."""
+    rows = np.empty((len(texts), len(SURFACE_FEATURES)), dtype=np.float32)
+    for row, full in zip(rows, texts):
+        text = full if len(full) <= _LONGEST else full[: _LONGEST // 2] + full[-_LONGEST // 2 :]
+        counts = [len(pattern.findall(text)) for pattern in _COUNTED.values()]
+        row[: len(counts)] = np.log1p(counts) / 3.0
+        row[len(counts) :] = (np.log1p(len(full)) / 8.0, *_shares(text))
+    return rows
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    if not len(points):
+        return 0.0, 0.0, 0.0
+    digits = (points >= 48) & (points <= 57)
+    symbols = (points > 32) & (points < 127) & ~digits & ~((points | 32) >= 97) | (points > 122) & (points < 127)
+    return float(digits.mean()), float((points >= 0x370).mean()), float(symbols.mean())

@@ -1,0 +1,43 @@
+"""A pool of two real ``ChatOpenAI`` clients against the loopback server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from emafusion.config import Candidate, Price
+from langchain_emafusion import ChatEMAFusion
+from tests.loopback import LoopbackModel, LoopbackServer
+
+CHEAP_TEXT = "A rejected draft from the cheap one."
+DEAR_TEXT = "The final answer from the dear one."
+
+
+@pytest.fixture(autouse=True)
+def no_tracing_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LC_OUTPUT_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer(LoopbackModel("cheap", CHEAP_TEXT), LoopbackModel("dear", DEAR_TEXT)) as server:
+        yield server
+
+
+def client(server: LoopbackServer, model: str, **fields: Any) -> ChatOpenAI:
+    fields = {"max_retries": 0, "stream_usage": True, **fields}
+    return ChatOpenAI(base_url=server.base_url, api_key="sk-secret-key", model=model, **fields)  # type: ignore[arg-type]
+
+
+def candidate(server: LoopbackServer, model: str, **fields: Any) -> Candidate:
+    price = Price(input=10.0, output=30.0) if model == "dear" else Price(input=0.1, output=0.3)
+    return Candidate(client(server, model, **fields), price=price)
+
+
+@pytest.fixture
+def llm(server: LoopbackServer) -> ChatEMAFusion:
+    return ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")])

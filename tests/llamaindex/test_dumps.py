@@ -1,0 +1,53 @@
+"""What is written down of an LLM holds no secret, and what cannot be written down says so."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+from llama_index.core.llms.structured_llm import StructuredLLM
+
+from emafusion.config import Objective
+from llamaindex_emafusion.testing import Person, listening
+from tests.llamaindex.conftest import API_KEY, Clients
+from tests.llamaindex.scripted import Direct, ScriptedEMAFusion
+
+
+def test_no_dump_shows_a_key(clients: Clients) -> None:
+    llm = clients.scripted(Direct(("cheap",)), objective=Objective(usd_value=0.1), router="router.json")
+    structured: StructuredLLM = llm.as_structured_llm(Person)
+    for dump in (llm.to_json(), json.dumps(llm.to_dict()), repr(llm), str(llm), llm.model_dump_json(), str(llm.to_payload())):
+        assert API_KEY not in dump
+    assert API_KEY not in json.dumps(structured.to_dict())
+    assert "'cheap', 'dear', 'judge'" in repr(llm)
+    assert json.loads(llm.to_json())["router"] == "router.json"
+
+
+def test_no_event_shows_a_key(clients: Clients) -> None:
+    with listening() as events:
+        clients.scripted(Direct(("cheap",))).complete("hi")
+    assert events
+    assert all(API_KEY not in str(e.model_dump()) for e in events)
+
+
+def test_settings_come_back_from_a_dump_with_candidates_given_again(clients: Clients) -> None:
+    llm = clients.scripted(Direct(("cheap",)), objective=Objective(usd_value=0.1), seed=7)
+    dumped = {k: v for k, v in llm.to_dict().items() if k != "script"}
+    again = ScriptedEMAFusion.from_dict(dumped, candidates=llm.candidates, script=llm.script)
+    assert again.objective == Objective(usd_value=0.1)
+    assert again.seed == 7
+    assert again.complete("hi").text == "hi"
+
+
+def test_pickling_is_refused_with_a_reason(clients: Clients) -> None:
+    with pytest.raises(TypeError, match="clients and API keys"):
+        pickle.dumps(clients.scripted(Direct(("cheap",))))
+
+
+def test_a_deep_copy_shares_the_core(clients: Clients) -> None:
+    llm = clients.scripted(Direct(("cheap",)))
+    for twin in (copy.deepcopy(llm), copy.copy(llm)):
+        assert twin.fusion is llm.fusion
+        assert twin.complete("hi").text == "hi"
