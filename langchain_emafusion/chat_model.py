@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from emafusion.config import Objective
+from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.tokens import count_messages, count_tokens
 from langchain_emafusion import hooks, runs
@@ -47,7 +48,8 @@ class ChatEMAFusion(BaseChatModel):
     router
         A fitted router, or the path of one that ``emafusion fit`` or :meth:`save_router` wrote.
     judges
-        E.g. ``[LLMJudge("openai:gpt-4o-mini")]``; checks by rule and by agreement are always on.
+        E.g. ``[LLMJudge("openai:gpt-4o-mini")]``; by default a judge drawn from the pool, asked only when its verdict
+        is worth its cost; ``[]`` for none. Checks by rule and by agreement are always on.
     encoder
         Turns what is asked into a vector; by default one that ships with the package.
     store
@@ -55,14 +57,12 @@ class ChatEMAFusion(BaseChatModel):
     stream_mode
         ``"auto"``: stream live when the answer will be accepted unseen, else in one piece once it is judged;
         ``"live"``: always live, never judged first; ``"buffered"``: always in one piece.
-    abstain
-        Let the policy say that no answer can be trusted (``response_metadata["emafusion"]["abstained"]``).
+    abstain_below
+        Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
         For every candidate that knows them, in place of its own; a call's arguments win.
-    seed
-        Of everything that is drawn at random.
 
     Raises
     ------
@@ -80,6 +80,8 @@ class ChatEMAFusion(BaseChatModel):
     and judges used is in the decision. In a trace a request is a chain run with an LLM run for every model called;
     ``generate`` and ``stream_events(version="v3")``, which LangChain traces itself, show one LLM run.
 
+    ``model="..."`` in a call names the candidate that is to answer it.
+
     Examples
     --------
     >>> from langchain_core.language_models import FakeListChatModel
@@ -96,18 +98,20 @@ class ChatEMAFusion(BaseChatModel):
     encoder: Any = Field(default=None, exclude=True)
     store: str | Path | None = None
     stream_mode: Literal["auto", "live", "buffered"] = "auto"
-    abstain: bool = False
+    abstain_below: float = 0.0
     streaming: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | str | None = None
-    seed: int = 0
+
+    fits: int = Field(default=0, exclude=True, repr=False)
+    """How often :meth:`fit` was called; answers from before a fit are not served from a cache after it."""
 
     _fusion: Fusion = PrivateAttr()
     _identity: dict[str, Any] | None = PrivateAttr(default=None)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
-        super().__init__(candidates=tuple(candidates), **fields)
+        super().__init__(**{"candidates": tuple(candidates), **fields})
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._fusion = Fusion(
             self.candidates,
@@ -118,8 +122,7 @@ class ChatEMAFusion(BaseChatModel):
             encoder=self.encoder,
             store=self.store,
             stream_mode=self.stream_mode,
-            abstain=self.abstain,
-            seed=self.seed,
+            abstain_below=self.abstain_below,
         )
         if self.profile is None:
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]
@@ -143,6 +146,7 @@ class ChatEMAFusion(BaseChatModel):
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> Any:
         """Learn from an outcome log; returns the report of the fit."""
         report = self._fusion.fit(log, **options)
+        self.fits += 1
         self._identity = None
         return report
 
@@ -202,7 +206,7 @@ class ChatEMAFusion(BaseChatModel):
             yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
             return
         request = self.request(input, config, stop=stop, **kwargs)
-        async with aclosing(runs.astream(self, request, self._transport(request))) as chunks:
+        async with aclosing(cast(Any, runs.astream(self, request, self._transport(request)))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -220,8 +224,25 @@ class ChatEMAFusion(BaseChatModel):
         if stop is None and self.stop is not None:
             stop = [self.stop] if isinstance(self.stop, str) else self.stop
         defaults = {k: v for k in ("temperature", "max_tokens") if (v := getattr(self, k)) is not None}
-        messages = self._convert_input(input).to_messages()
-        return Request(messages, stop, kwargs, ensure_config(config), schema, tracing or {}, defaults)
+        return Request(
+            self._convert_input(input).to_messages(),
+            stop=stop,
+            only=self._pinned(kwargs.pop("model", None)),
+            arguments=kwargs,
+            config=ensure_config(config),
+            schema=schema,
+            tracing=tracing or {},
+            defaults=defaults,
+        )
+
+    def _pinned(self, model: Any) -> tuple[str, ...] | None:
+        """``model=`` in a call names the candidate that is to answer."""
+        if model is None:
+            return None
+        if model not in self._fusion.pool:
+            names = ", ".join(self._fusion.pool.names)
+            raise ConfigError(f"model={model!r} is not a candidate of this router (those are: {names})")
+        return (str(model),)
 
     def streams_inside(self, request: Request) -> bool:
         """Whether ``invoke`` is to stream from the candidate (``streaming=True``, or ``stream=True`` in the call)."""
@@ -270,7 +291,8 @@ class ChatEMAFusion(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(hooks.astream(self._fusion, self.request(messages, stop=stop, **kwargs))) as chunks:
+        request = self.request(messages, stop=stop, **kwargs)
+        async with aclosing(cast(Any, hooks.astream(self._fusion, request))) as chunks:
             async for chunk in chunks:
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -334,7 +356,7 @@ class ChatEMAFusion(BaseChatModel):
         # Candidates by name only: their own repr shows headers and addresses.
         if self.__pydantic_private__ and "_fusion" in self.__pydantic_private__:
             yield "candidates", list(self._fusion.pool.names)
-        for name in ("objective", "stream_mode", "seed"):
+        for name in ("objective", "stream_mode"):
             yield name, getattr(self, name)
 
     def get_num_tokens(self, text: str) -> int:

@@ -21,19 +21,19 @@ __all__ = ["agenerate", "astream", "generate", "stream"]
 
 def generate(fusion: Fusion, request: Request) -> ChatResult:
     query = request.query()
-    steps = fusion.steps(query, request.objective())
+    steps = fusion.steps(query, request.objective(), request.only)
     return _generated(_finished(fusion, query, drivers.run(steps, FlatTransport(fusion, request))))
 
 
 async def agenerate(fusion: Fusion, request: Request) -> ChatResult:
     query = request.query()
-    steps = fusion.steps(query, request.objective())
+    steps = fusion.steps(query, request.objective(), request.only)
     return _generated(_finished(fusion, query, await drivers.arun(steps, FlatTransport(fusion, request))))
 
 
 def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
     query, held = request.query(), None
-    steps = fusion.steps(query, request.objective())
+    steps = fusion.steps(query, request.objective(), request.only)
     with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request)))) as items:
         for item in items:
             if isinstance(item, Result):
@@ -46,7 +46,7 @@ def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
 
 async def astream(fusion: Fusion, request: Request) -> AsyncIterator[ChatGenerationChunk]:
     query, held = request.query(), None
-    steps = fusion.steps(query, request.objective())
+    steps = fusion.steps(query, request.objective(), request.only)
     async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request)))) as items:
         async for item in items:
             if isinstance(item, Result):
@@ -59,7 +59,7 @@ async def astream(fusion: Fusion, request: Request) -> AsyncIterator[ChatGenerat
 
 def _finished(fusion: Fusion, query: Query, result: Result) -> AIMessage:
     fusion.finish(query, result)
-    return with_decision(result.reply.native, result.decision.as_dict())
+    return with_decision(cast(AIMessage, result.reply.native), result.decision.as_dict())
 
 
 def _generated(answer: AIMessage) -> ChatResult:

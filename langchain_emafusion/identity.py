@@ -32,11 +32,11 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
         ],
         "objective": objective,
         "router": _router(llm),
-        "judges": [_digest(_named(judge)) for judge in llm.judges or ()],
+        "judges": [_judge(judge) for judge in llm.judges or ()],
         "encoder": None if llm.encoder is None else type(llm.encoder).__name__,
         "stream_mode": llm.stream_mode,
-        "abstain": llm.abstain,
-        "seed": llm.seed,
+        "abstain_below": llm.abstain_below,
+        "fits": llm.fits,
     }
 
 
@@ -45,9 +45,9 @@ def _settings(model: Any) -> str:
     return f"{type(model).__module__}.{type(model).__qualname__}:{model._get_llm_string()}"
 
 
-def _named(judge: Any) -> str:
-    fields = {k: v for k, v in getattr(judge, "__dict__", {}).items() if isinstance(v, (str, int, float, bool))}
-    return f"{type(judge).__qualname__}:{sorted(fields.items())}"
+def _judge(judge: Any) -> str:
+    model = judge.model if judge.model is None or isinstance(judge.model, str) else type(judge.model).__name__
+    return f"{type(judge).__qualname__}:{judge.name}:{model}:{judge.weight}"
 
 
 def _router(llm: ChatEMAFusion) -> str | None:

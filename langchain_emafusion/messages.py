@@ -65,9 +65,7 @@ def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
 def langchain_messages(prompt: Iterable[Message]) -> list[BaseMessage]:
     """A prompt that the core wrote (for a judge, a classifier) as LangChain messages."""
     kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-    return [
-        ToolMessage(m.text, tool_call_id="") if m.role == "tool" else kinds[m.role](content=m.text) for m in prompt
-    ]
+    return [ToolMessage(m.text, tool_call_id="") if m.role == "tool" else kinds[m.role](content=m.text) for m in prompt]
 
 
 def reply_of(message: AIMessage, *, native: Any = None) -> Reply:

@@ -15,7 +15,16 @@ from langchain_emafusion.messages import langchain_messages
 from langchain_emafusion.portable import portable, provider_of
 from langchain_emafusion.request import Request
 
-__all__ = ["accepted", "bound_model", "call_arguments", "draft_input", "flattened", "judge_arguments", "judge_input", "quiet"]
+__all__ = [
+    "accepted",
+    "bound_model",
+    "call_arguments",
+    "draft_input",
+    "flattened",
+    "judge_arguments",
+    "judge_input",
+    "quiet",
+]
 
 TOOL_ARGUMENTS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
 LIMIT_FIELDS = ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict")
@@ -99,6 +108,4 @@ def judge_arguments(model: BaseChatModel, call: Call) -> dict[str, Any]:
 
 def quiet(model: BaseChatModel) -> BaseChatModel:
     """``model``, sure not to stream: one built with ``streaming=True`` would fire token callbacks for a draft."""
-    if getattr(model, "streaming", False) and model.disable_streaming is not True:
-        return model.model_copy(update={"disable_streaming": True})
-    return model
+    return model.model_copy(update={"streaming": False}) if getattr(model, "streaming", False) else model

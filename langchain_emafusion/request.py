@@ -27,6 +27,8 @@ class Request:
 
     messages: Sequence[BaseMessage]
     stop: list[str] | None = None
+    only: tuple[str, ...] | None = None
+    """Names of the candidates among which the choice is, where the caller confines it."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     config: RunnableConfig = field(default_factory=lambda: RunnableConfig())
     schema: Mapping[str, Any] | None = None

@@ -73,9 +73,7 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
         request = self._request(input, config, kwargs)
         return await runs.aanswer(self.llm, request, self._transport(request))
 
-    def stream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[Any]:
+    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         request = self._request(input, config, kwargs)
         yield from runs.stream(self.llm, request, self._transport(request))
 
@@ -135,9 +133,7 @@ class _StructuredTransport(TracedTransport):
         return self._chain(call, model, include_raw=True)
 
     def _chain(self, call: Call, model: Any, *, include_raw: bool) -> tuple[Runnable[Any, Any], dict[str, Any]]:
-        chain = self.structured.chain_of(
-            call.candidate, model, include_raw=include_raw, quiet=self._hidden(call)
-        )
+        chain = self.structured.chain_of(call.candidate, model, include_raw=include_raw, quiet=self._hidden(call))
         return chain, call_arguments(self.request, model)
 
     def _read(self, call: Call, output: Any) -> Reply:

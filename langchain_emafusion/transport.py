@@ -152,7 +152,7 @@ class TracedTransport:
     def output(self, result: Result) -> AIMessage:
         """The answer with its decision."""
         self._written = result.reply.native if result.streamed else None
-        answer = with_decision(result.reply.native, result.decision.as_dict())
+        answer = with_decision(cast(AIMessage, result.reply.native), result.decision.as_dict())
         return with_blocks(answer) if self.blocks is not None else answer
 
     def message(self, output: Any) -> AIMessage:

@@ -101,7 +101,7 @@ def split_prompt(text: str) -> Split:
 
     Examples
     --------
-    >>> split_prompt("Context information is below.\\n-----\\nRome is old.\\n-----\\nQuery: How old is Rome?\\nAnswer: ")
+    >>> split_prompt("Context information:\\n-----\\nRome is old.\\n-----\\nQuery: How old is Rome?\\nAnswer: ")
     Split(question='How old is Rome?', context='Rome is old.')
     >>> split_prompt("New Context: Rome is old.\\nQuery: How old?\\nOriginal Answer: Very.\\nNew Answer: ").question
     'How old?'

@@ -26,17 +26,21 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Objective
+from emafusion.errors import ConfigError
 from emafusion.types import Decision
-from llamaindex_emafusion.asked import Filled, filled_from
+from llamaindex_emafusion.asked import filled_from
 from llamaindex_emafusion.bound import BoundModels
-from llamaindex_emafusion.messages import STAMP, parsed_arguments
-from llamaindex_emafusion.replies import as_completion
+from llamaindex_emafusion.messages import FilledMessages
+from llamaindex_emafusion.replies import acompletions, as_completion, completions
 from llamaindex_emafusion.request import Request, query_from
 from llamaindex_emafusion.resolve import calls_functions, metadata_of, resolve
-from llamaindex_emafusion.transport import ModelTransport, ToolOffer
+from llamaindex_emafusion.tools import ToolOffer, selections
+from llamaindex_emafusion.transport import ModelTransport
 
 if TYPE_CHECKING:
-    from emafusion.fusion import Explanation, FitReport, Fusion
+    from emafusion.explanation import Explanation
+    from emafusion.fusion import Fusion
+    from emafusion.learning.fitting import FitReport
 
 __all__ = ["EMAFusion"]
 
@@ -53,11 +57,12 @@ class EMAFusion(FunctionCallingLLM):
         LLM objects, strings ``"provider:model"``, or ``Candidate(model, price=..., ...)``.
     objective
         What you want: ``Objective(usd_per_query=...)``, ``(usd_value=...)`` or ``(quality_floor=...)``; by default the
-        reference candidate's quality at the least cost. One request may bring its own: ``chat(..., objective=...)``.
+        reference candidate's quality at the least cost.
     router
         A router, or the path of a fitted one (``router.json``).
     judges
-        Judges beside the rules and the agreement of answers, which are always on, e.g. ``[LLMJudge("gpt-4o-mini")]``.
+        E.g. ``[LLMJudge("openai:gpt-4o-mini")]``; by default a judge drawn from the pool, asked only when its verdict
+        is worth its cost; ``[]`` for none. Checks by rule and by agreement are always on.
     encoder
         What turns questions into vectors; by default the one that ships with the package.
     store
@@ -65,13 +70,15 @@ class EMAFusion(FunctionCallingLLM):
     stream_mode
         "auto" streams as soon as nothing could change the choice any more, "live" commits before the first token,
         "buffered" judges whole answers first.
-    abstain
-        Whether the answer may be marked as not to be trusted when no candidate's is.
-    seed
-        For whatever is drawn at random.
+    abstain_below
+        Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
 
     Notes
     -----
+    Three arguments of the chat and complete methods are ours, all others go to the candidates as they are:
+    ``objective=Objective(...)`` for one request, ``model="name"`` to have one candidate answer it, ``thread="key"`` to
+    tell apart conversations that happen to begin alike.
+
     ``response.additional_kwargs["emafusion"]`` of every answer tells the decision; ``response.raw`` is what the
     answering model's client gave. Metadata reports the smallest context window and output length of the pool, since
     query engines size their prompts by it; one candidate that calls functions is enough to report function calling,
@@ -97,9 +104,10 @@ class EMAFusion(FunctionCallingLLM):
     judges: Sequence[Any] | None = Field(default=None, description="Judges of answers.", exclude=True, repr=False)
     encoder: Any = Field(default=None, description="Encoder of questions.", exclude=True, repr=False)
     store: str | Path | None = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
-    stream_mode: Literal["auto", "live", "buffered"] = Field(default="auto", description="When an answer may be streamed.")
-    abstain: bool = Field(default=False, description="Whether answers may be marked as not to be trusted.")
-    seed: int = Field(default=0, description="Seed of random draws.")
+    stream_mode: Literal["auto", "live", "buffered"] = Field(
+        default="auto", description="When an answer may be streamed."
+    )
+    abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
 
     _fusion: Fusion = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
@@ -120,8 +128,7 @@ class EMAFusion(FunctionCallingLLM):
             encoder=self.encoder,
             store=self.store,
             stream_mode=self.stream_mode,
-            abstain=self.abstain,
-            seed=self.seed,
+            abstain_below=self.abstain_below,
         )
 
     # -- what the framework asks of an LLM -------------------------------------------------------------------
@@ -162,10 +169,10 @@ class EMAFusion(FunctionCallingLLM):
         return as_completion(await self._request(prompt_to_messages(prompt), kwargs).arun())
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        return _completions(self._request(prompt_to_messages(prompt), kwargs).stream())
+        return completions(self._request(prompt_to_messages(prompt), kwargs).stream())
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        return _acompletions(self._request(prompt_to_messages(prompt), kwargs).astream())
+        return acompletions(self._request(prompt_to_messages(prompt), kwargs).astream())
 
     # -- tools and structured output -------------------------------------------------------------------------
 
@@ -182,48 +189,34 @@ class EMAFusion(FunctionCallingLLM):
     ) -> dict[str, Any]:
         """Arguments for the chat methods: the tools as they were offered, for no candidate is chosen yet."""
         messages = list(chat_history or ())
-        if user_msg is not None:
-            given = isinstance(user_msg, ChatMessage)
-            messages.append(user_msg if given else ChatMessage(role=MessageRole.USER, content=user_msg))
+        if isinstance(user_msg, ChatMessage):
+            messages.append(user_msg)
+        elif user_msg:
+            messages.append(ChatMessage(role=MessageRole.USER, content=user_msg))
         if not tools:
             return {"messages": messages, **kwargs}
-        if tool_choice in ("required", "any"):  # providers spell it differently, but all read tool_required
-            tool_required, tool_choice = True, None
-        if tool_choice is not None:
-            kwargs["tool_choice"] = tool_choice
-        return {"messages": messages, _OFFER: ToolOffer(tools, allow_parallel_tool_calls, tool_required), **kwargs}
+        offer = ToolOffer.of(tools, allow_parallel_tool_calls, tool_required, tool_choice)
+        return {"messages": messages, _OFFER: offer, **kwargs}
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Tool calls of an answer, as the candidate that wrote it reads them."""
-        stamp = response.additional_kwargs.get(STAMP)
-        name = stamp.get("answered_by") if isinstance(stamp, Mapping) else None
-        if name in self._fusion.pool:
-            model = self._fusion.model(name).model
-            if isinstance(model, FunctionCallingLLM):
-                return model.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
-        blocks = [b for b in response.message.blocks if b.block_type == "tool_call"]
-        if not blocks and error_on_no_tool_call:
-            raise ValueError("Expected at least one tool call, but got 0 tool calls.")
-        return [
-            ToolSelection(
-                tool_id=b.tool_call_id or "", tool_name=b.tool_name, tool_kwargs=parsed_arguments(b.tool_kwargs) or {}
-            )
-            for b in blocks
-        ]
+        return selections(response, self._fusion, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
 
     def _structured_stream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Generator[Any, None, None]:
-        program = self._program(output_cls, prompt)
-        return program.stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        chunks: Generator[Any, None, None]
+        chunks = self._program(output_cls, prompt).stream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        return chunks
 
     async def _structured_astream_call(
         self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> AsyncGenerator[Any, None]:
-        program = self._program(output_cls, prompt)
-        return await program.astream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        chunks: AsyncGenerator[Any, None]
+        chunks = await self._program(output_cls, prompt).astream_call(llm_kwargs=llm_kwargs, **prompt_args)
+        return chunks
 
     def _program(self, output_cls: Any, prompt: Any) -> Any:
         """The framework's program, made to require the call: when streaming it asks for one, but takes any text."""
@@ -268,6 +261,7 @@ class EMAFusion(FunctionCallingLLM):
         offer: ToolOffer | None = arguments.pop(_OFFER, None)
         objective = arguments.pop("objective", None) or self.objective
         thread = arguments.pop("thread", None)
+        only = self._named(arguments.pop("model", None))
         filled = getattr(messages, "filled", None)
         transport = ModelTransport(
             model=self._fusion.model,
@@ -279,13 +273,18 @@ class EMAFusion(FunctionCallingLLM):
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
-        return Request(self._fusion, query, transport, objective)
+        return Request(self._fusion, query, transport, objective, only)
+
+    def _named(self, name: str | None) -> tuple[str, ...] | None:
+        if name is None or name in self._fusion.pool:
+            return None if name is None else (name,)
+        raise ConfigError(f"model={name!r} is not a candidate (those are: {', '.join(self._fusion.pool.names)})")
 
     def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
         """The filled template, with what its variables said: there the question needs no guessing."""
         messages = super()._get_messages(prompt, **prompt_args)
         chosen = prompt.select(self) if isinstance(prompt, SelectorPromptTemplate) else prompt
-        return _FilledMessages(messages, filled_from({**chosen.kwargs, **prompt_args}))
+        return FilledMessages(messages, filled_from({**chosen.kwargs, **prompt_args}))
 
     # -- copies and dumps ------------------------------------------------------------------------------------
 
@@ -306,27 +305,3 @@ class EMAFusion(FunctionCallingLLM):
             "EMAFusion cannot be pickled: its candidates hold clients and API keys. Build it again where it is needed; "
             "router.json and the store carry what was learned"
         )
-
-
-class _FilledMessages(list[ChatMessage]):
-    """Messages of a template, with what its variables said."""
-
-    def __init__(self, messages: Iterable[ChatMessage], filled: Filled | None) -> None:
-        super().__init__(messages)
-        self.filled = filled
-
-
-def _completions(chunks: ChatResponseGen) -> CompletionResponseGen:
-    try:
-        for chunk in chunks:
-            yield as_completion(chunk)
-    finally:
-        chunks.close()
-
-
-async def _acompletions(chunks: ChatResponseAsyncGen) -> CompletionResponseAsyncGen:
-    try:
-        async for chunk in chunks:
-            yield as_completion(chunk)
-    finally:
-        await chunks.aclose()

@@ -9,8 +9,19 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
 from emafusion.types import Message, Role, ToolCall
+from llamaindex_emafusion.asked import Filled
 
-__all__ = ["STAMP", "author_of", "from_turns", "parsed_arguments", "portable", "to_turns", "tool_calls_of"]
+__all__ = [
+    "STAMP",
+    "FilledMessages",
+    "author_of",
+    "from_turns",
+    "normal_block",
+    "parsed_arguments",
+    "portable",
+    "to_turns",
+    "tool_calls_of",
+]
 
 STAMP = "emafusion"
 """Key in ``additional_kwargs`` under which a decision (or at least who answered) is found."""
@@ -125,3 +136,11 @@ def normal_block(block: Any) -> Any:
         if arguments is not None:  # what is not JSON stays as the model wrote it
             return block.model_copy(update={"tool_kwargs": arguments})
     return block
+
+
+class FilledMessages(list[ChatMessage]):
+    """Messages of a template, with what its variables said."""
+
+    def __init__(self, messages: Iterable[ChatMessage], filled: Filled | None) -> None:
+        super().__init__(messages)
+        self.filled = filled

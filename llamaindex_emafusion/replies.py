@@ -9,13 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    ToolCallBlock,
+)
 from llama_index.core.llms.llm import LLM, ToolSelection
 
 from emafusion.types import Reply, Result, ToolCall, Usage
 from llamaindex_emafusion.messages import STAMP, normal_block, tool_calls_of
 
-__all__ = ["answered", "as_completion", "closing", "finish_reason_of", "reply_from", "stamped", "usage_of"]
+__all__ = [
+    "acompletions",
+    "answered",
+    "as_completion",
+    "closing",
+    "completions",
+    "finish_reason_of",
+    "reply_from",
+    "stamped",
+    "usage_of",
+]
 
 _FINISH = {
     "end_turn": "stop",
@@ -97,7 +115,9 @@ def _logprobs(response: ChatResponse) -> tuple[float, ...] | None:
 
 def stamped(chunk: ChatResponse, candidate: str) -> ChatResponse:
     """A chunk of a live answer that remembers whose it is; the candidate's own object is left alone."""
-    return chunk.model_copy(update={"additional_kwargs": {**chunk.additional_kwargs, STAMP: {"answered_by": candidate}}})
+    return chunk.model_copy(
+        update={"additional_kwargs": {**chunk.additional_kwargs, STAMP: {"answered_by": candidate}}}
+    )
 
 
 def answered(result: Result) -> ChatResponse:
@@ -135,3 +155,21 @@ def as_completion(response: ChatResponse) -> CompletionResponse:
         logprobs=response.logprobs,
         delta=response.delta,
     )
+
+
+def completions(chunks: ChatResponseGen) -> CompletionResponseGen:
+    """A stream of the same answer."""
+    try:
+        for chunk in chunks:
+            yield as_completion(chunk)
+    finally:
+        chunks.close()
+
+
+async def acompletions(chunks: ChatResponseAsyncGen) -> CompletionResponseAsyncGen:
+    """:func:`completions` for asyncio."""
+    try:
+        async for chunk in chunks:
+            yield as_completion(chunk)
+    finally:
+        await chunks.aclose()

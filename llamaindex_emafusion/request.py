@@ -18,7 +18,8 @@ from llamaindex_emafusion import replies
 from llamaindex_emafusion.asked import Filled, split_turns
 from llamaindex_emafusion.events import announce
 from llamaindex_emafusion.messages import to_turns
-from llamaindex_emafusion.transport import ModelTransport, ToolOffer
+from llamaindex_emafusion.tools import ToolOffer
+from llamaindex_emafusion.transport import ModelTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,7 @@ class Request:
     query: Query
     transport: ModelTransport
     objective: Objective | None = None
+    only: tuple[str, ...] | None = None
 
     def run(self) -> ChatResponse:
         with _only_failure_as_cause():
@@ -89,7 +91,7 @@ class Request:
                     yield self._closing(item) if isinstance(item, Result) else item
 
     def _steps(self) -> Steps:
-        return self.fusion.steps(self.query, self.objective)
+        return self.fusion.steps(self.query, self.objective, self.only)
 
     def _answer(self, result: Result) -> ChatResponse:
         self._record(result)

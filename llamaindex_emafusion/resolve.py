@@ -66,8 +66,8 @@ def resolve(candidate: Candidate) -> Candidate:
         model = _from_string(model)
     if not isinstance(model, LLM):
         raise ConfigError(
-            f"candidate {candidate.name or type(model).__name__!r}: a {type(model).__module__}.{type(model).__name__} is "
-            "not a LlamaIndex LLM; give an LLM object, a string 'provider:model', or a Candidate around either"
+            f"candidate {candidate.name or type(model).__name__!r}: a {type(model).__module__}.{type(model).__name__} "
+            "is not a LlamaIndex LLM; give an LLM object, a string 'provider:model', or a Candidate around either"
         )
     metadata = metadata_of(model)
     name = candidate.name or _name_of(model, metadata)
@@ -100,7 +100,8 @@ def _from_string(text: str) -> Any:
     provider = provider.replace("-", "_")
     if not name or provider not in _CLASSES:
         raise ConfigError(
-            f"candidate {text!r}: write 'provider:model' with one of {', '.join(sorted(_CLASSES))}, or give an LLM object"
+            f"candidate {text!r}: write 'provider:model' with one of {', '.join(sorted(_CLASSES))}, "
+            "or give an LLM object"
         )
     try:
         cls = getattr(import_module(f"llama_index.llms.{provider}"), _CLASSES[provider])

@@ -11,7 +11,6 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageR
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.llms.llm import LLM
-from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Candidate
 from emafusion.types import Call, Reply, Usage
@@ -19,28 +18,9 @@ from llamaindex_emafusion.bound import BoundModels
 from llamaindex_emafusion.messages import from_turns, portable
 from llamaindex_emafusion.replies import finish_reason_of, reply_from, stamped, usage_of
 from llamaindex_emafusion.resolve import metadata_of
+from llamaindex_emafusion.tools import ToolOffer
 
-__all__ = ["ModelTransport", "ToolOffer"]
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOffer:
-    """The tools of a request, as the caller offered them; each candidate's own client spells them out."""
-
-    tools: Sequence[BaseTool]
-    allow_parallel_tool_calls: bool = False
-    tool_required: bool = False
-
-    def specs(self) -> tuple[dict[str, Any], ...]:
-        """In OpenAI's form, for the core."""
-        return tuple(t.metadata.to_openai_tool(skip_length_check=True) for t in self.tools)
-
-    def as_arguments(self) -> dict[str, Any]:
-        return {
-            "tools": list(self.tools),
-            "allow_parallel_tool_calls": self.allow_parallel_tool_calls,
-            "tool_required": self.tool_required,
-        }
+__all__ = ["ModelTransport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +105,9 @@ class ModelTransport:
     def _messages(self, call: Call, model: LLM) -> list[ChatMessage]:
         metadata = metadata_of(model)
         system = metadata.system_role if metadata else MessageRole.SYSTEM
-        return portable(self.messages, call.candidate, system) if call.prompt is None else from_turns(call.prompt, system)
+        return (
+            portable(self.messages, call.candidate, system) if call.prompt is None else from_turns(call.prompt, system)
+        )
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         return dict(self.arguments) if call.prompt is None else {}

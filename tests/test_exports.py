@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("emafusion", "langchain_emafusion", "llamaindex_emafusion")
 FOLDERS = (ROOT / "shared" / "emafusion", ROOT / "langchain_emafusion", ROOT / "llamaindex_emafusion")
 
 
@@ -21,11 +22,14 @@ def names(pattern: str) -> list[str]:
 
 
 def public_names(module: ModuleType) -> set[str]:
-    """Names without an underscore that the module binds: no submodules, and nothing that ``from __future__`` leaves."""
+    """Names without an underscore that are ours: no submodules, and nothing that was imported from elsewhere."""
     return {
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and name != "annotations" and not isinstance(value, ModuleType)
+        if not name.startswith("_")
+        and name not in ("annotations", "TYPE_CHECKING")
+        and not isinstance(value, ModuleType)
+        and getattr(value, "__module__", module.__name__).split(".")[0] in PACKAGES
     }
 
 
@@ -38,12 +42,10 @@ def test_every_exported_name_exists_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names("__init__.py"))
-def test_a_package_exports_its_public_names_and_no_others(name: str) -> None:
+def test_a_package_leaks_no_name_that_it_does_not_export(name: str) -> None:
+    """With the test above: what a package exports is exactly what is public in it (some of it loaded on first use)."""
     package = importlib.import_module(name)
-    exported = {e for e in getattr(package, "__all__", ()) if not e.startswith("_")}
-    for lazy in exported:
-        getattr(package, lazy)
-    assert {e for e in exported if not isinstance(getattr(package, e), ModuleType)} == public_names(package)
+    assert sorted(public_names(package) - set(getattr(package, "__all__", ()))) == []
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ class Fusion:
     def _install(self, router: Router | RoutingModel | str | Path | None) -> None:
         """Build the engine around a router."""
         from emafusion.learning.artefact import RoutingModel, load_router
-        from emafusion.routers.hybrid import HybridRouter, PriorRouter
+        from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
 
         if isinstance(router, (str, Path)):
             router = load_router(router)
@@ -152,12 +152,11 @@ class Fusion:
         self.routing_model: RoutingModel | None = None
         serving: Router
         if isinstance(router, RoutingModel):
-            model = router.for_pool(self.pool)
-            self.routing_model = model
-            serving = HybridRouter(self.pool, model, encoder=self._encoder)
-            curve, belief_model = model.curve, model.belief
+            self.routing_model = router
+            serving = HybridRouter(self.pool, router, encoder=self._encoder)
+            curve, belief_model = router.curve, router.belief_for(self.pool)
         elif router is None:
-            serving = PriorRouter(self.pool, encoder=self._encoder)
+            serving = TaxonomyRouter(self.pool, encoder=self._encoder)
         else:
             serving = router
         panel = Panel(

@@ -191,6 +191,11 @@ def test_different_mathematical_answers_differ(first: str, second: str) -> None:
         "\\boxed{\\text{B}}",
         "Die richtige Antwort ist B.",
         "答案是 B",
+        "答案选B",
+        "I think it is carbon dioxide.",
+        "B\n\nExplanation: (A) is breathed out.",
+        "The answer is:\n\n**(B)**",
+        "A: is breathed out.\nC: is inert.\n\nThus B",
         "Option B",
         "The best answer is B) Carbon dioxide",
     ],
@@ -210,6 +215,7 @@ def test_a_word_is_no_choice_without_options() -> None:
 
 
 YES_NO = [("Yes.", True), ("Ja", True), ("No, because 9 is not prime.", False), ("Answer: false", False)]
+YES_NO += [("Yes, 9 is prime.", True), ("It has three divisors. So the answer is no.", False)]
 YES_NO += [("是的", True), ("**True**", True), ("Non.", False), ("Yes, it is. It has many divisors. " * 9, True)]
 
 
@@ -318,16 +324,36 @@ def test_code_agrees_by_syntax_tree() -> None:
     first = extract_answer(
         "Here:\n```python\ndef f(x):\n    '''Add one.'''\n    return x + 1  # one\n```\nDone.", prompt
     )
-    second = extract_answer("```python\ndef f( x ):\n    return (x+1)\n```", prompt)
+    second = extract_answer("```python\ndef f(n: int) -> int:\n    return (n+1)\n\nprint(f(1))\n```", prompt)
     assert first.kind == second.kind == "code"
     assert same_answer(first, second)
     assert not same_answer(first, extract_answer("```python\ndef f(x):\n    return x + 2\n```", prompt))
+
+
+def test_json_among_words_is_found_where_json_is_asked_for() -> None:
+    answer = extract_answer('Sure, here it is:\n\n{"name": "Ada"}\n\nAnything else?', "Return the person as JSON.")
+    assert (answer.kind, answer.raw) == ("json", '{"name": "Ada"}')
+
+
+def test_a_request_is_no_yes_or_no_question() -> None:
+    response = "Yes, here is the story. " + "The fox ran over the hill and met an owl. " * 10
+    assert extract_answer(response, "Can you write me a story about a fox?").kind == "text"
 
 
 def test_short_texts_agree_without_case_articles_and_punctuation() -> None:
     a, b = extract_answer("The Eiffel Tower."), extract_answer('{"answer": "eiffel tower"}')
     assert a.kind == "short"
     assert same_answer(a, b)
+
+
+@pytest.mark.parametrize("response", ["Paris", "**Paris**", "Answer: Paris.", "The capital of France is Paris."])
+def test_a_sentence_that_repeats_the_question_is_its_answer(response: str) -> None:
+    assert extract_answer(response, "What is the capital of France?").value == ("short", "paris")
+
+
+def test_of_several_numbers_in_one_sentence_the_last_one_counts() -> None:
+    assert extract_answer("A box costs $5.00, so the total is $25.", "How much is it?").value == ("num", 25)
+    assert extract_answer("The answer is 5 apples, because 10 - 5 = 5.", "How many?").value == ("num", 5)
 
 
 def test_a_long_text_is_no_short_answer() -> None:
@@ -359,6 +385,14 @@ def test_the_span_points_at_the_answer() -> None:
 @example('{"answer": NaN}', MATHS)
 @example("geo.distance(" * 60, WITH_TOOLS)
 @example("[geo.distance(start=[[[1]]], end={'a': {'b': b''}})]", WITH_TOOLS)
+@example("-" * 5000 + "1", OUTPUT)
+@example("1" + "+1" * 5000, OUTPUT)
+@example("1" + "+1" * 600, OUTPUT)
+@example("a" + ".b" * 4000 + "()", WITH_TOOLS)
+@example("f(a=" + "1+" * 400 + "1)", WITH_TOOLS)
+@example("[" * 90 + "]" * 90, OUTPUT)
+@example('{"geo.distance": {"start": ' + "[" * 300 + "]" * 300 + "}}", WITH_TOOLS)
+@example("not " * 3000 + "x", OUTPUT)
 @settings(max_examples=150, deadline=None)
 def test_no_text_breaks_the_extraction(response: str, prompt: str) -> None:
     answer = extract_answer(response, prompt)

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emafusion.encoders import default_encoder
-from emafusion.estimators.forecaster import MEMBERS, Forecaster
+from emafusion.estimators.ensemble import MEMBERS
+from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.grouping import fold_of, groups
 from emafusion.estimators.scales import calibration_error, log_losses, ranking_quality
@@ -30,9 +31,9 @@ VALUES = np.geomspace(1e-5, 3.0, 60)  # USD that a good answer is worth
 
 def read_log(path: Path) -> tuple[list[str], list[str], dict[str, Array]]:
     """Return prompts, candidates and (n, m) tables of score, in_tok, out_tok and cost_usd, NaN where unknown."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
-        rows = [json.loads(line) for line in lines if line.strip()]
+    packed = path.read_bytes()
+    lines = (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode("utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line.strip()]
     candidates = sorted({name for row in rows for name in row["outcomes"]})
     tables = {
         field: np.array([[_number(row["outcomes"].get(c, {}).get(field)) for c in candidates] for row in rows])
@@ -103,7 +104,9 @@ def outer(texts: list[str], tables: dict[str, Array], folds: int, members: list[
         forecaster = Forecaster(members=members, seed=seed).fit(
             [texts[i] for i in train], embeddings[train], *(tables[f][train] for f in ("score", "in_tok", "out_tok"))
         )
-        print(f"fold {k}: fit {time.perf_counter() - clock:.1f} s ({time.process_time() - cpu:.1f} s of CPU)", flush=True)
+        print(
+            f"fold {k}: fit {time.perf_counter() - clock:.1f} s ({time.process_time() - cpu:.1f} s of CPU)", flush=True
+        )
         parts.append(forecaster.predict([texts[i] for i in test], embeddings[test]))
         order.append(test)
         if k == 0:
@@ -149,7 +152,9 @@ def main() -> None:
     for name, forecast in (("out_tok", forecasts.out_tok), ("in_tok", forecasts.in_tok)):
         actual = tables[name]
         ratio = np.nansum(np.where(np.isnan(actual), np.nan, forecast)) / np.nansum(actual)
-        print(f"{name}: sum of forecasts / actual {ratio:.3f}, mean |error| {np.nanmean(np.abs(forecast - actual)):.1f}")
+        print(
+            f"{name}: sum of forecasts / actual {ratio:.3f}, mean |error| {np.nanmean(np.abs(forecast - actual)):.1f}"
+        )
     usd_in, usd_out = prices(tables)
     points = frontier(forecasts.p, forecasts.in_tok * usd_in + forecasts.out_tok * usd_out, tables)
     complete = ~np.isnan(score).any(axis=0)

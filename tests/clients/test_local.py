@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emafusion.clients.local import LocalServer, find_smollm2, why_unavailable
+from emafusion.clients.openai import OpenAITransport, resolve
+from emafusion.clients.wire import query_of
+from emafusion.config import Candidate, Objective, Price
+from emafusion.engine.drivers import run
 from emafusion.errors import ConfigError, EMAFusionError
+from emafusion.fusion import Fusion
 from emafusion.types import Reply
 
 ASKED = [{"role": "user", "content": "What is 2 + 3? Answer with one number."}]
@@ -43,6 +50,37 @@ def test_a_local_model_streams(smollm2: LocalServer) -> None:
         *deltas, reply = model.stream(ASKED, max_tokens=32)
     assert isinstance(reply, Reply)
     assert "".join(d["content"] for d in deltas if isinstance(d, dict)) == reply.text
+
+
+@pytest.mark.local
+def test_one_real_cascade(smollm2: LocalServer) -> None:
+    """The first candidate may write three tokens only, so its JSON is broken off and the second one is asked."""
+    asked = [{"role": "user", "content": "Give the capital of France and its river as JSON."}]
+    schema = {
+        "type": "object",
+        "properties": {"capital": {"type": "string", "maxLength": 20}, "river": {"type": "string", "maxLength": 20}},
+        "required": ["capital", "river"],
+        "additionalProperties": False,
+    }
+    wanted: dict[str, Any] = {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+    }
+    models = [smollm2.model(temperature=0.0, seed=0, max_tokens=limit) for limit in (3, 96)]
+    brief, full = models
+    fusion = Fusion(
+        [Candidate(brief, name="brief", price=Price(0.01, 0.01)), Candidate(full, name="full", price=Price(1.0, 1.0))],
+        resolve=resolve,
+        objective=Objective(usd_value=0.001),
+        judges=(),
+    )
+    result = run(fusion.steps(query_of(asked, **wanted)), OpenAITransport(fusion, asked, **wanted))
+    decision = result.decision
+    assert [a.candidate for a in decision.attempts] == ["brief", "full"]
+    assert decision.answered_by == "full"
+    assert json.loads(result.reply.text).keys() == {"capital", "river"}
+    assert all(a.cost_usd > 0 for a in decision.attempts)
+    for model in models:
+        model.close()
 
 
 @pytest.mark.local

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -13,34 +14,41 @@ from emafusion.demo.prompts import DemoPrompt, load_prompts, sampled_ids, split_
 from emafusion.demo.tasks.prompt import distinct, drawn, numbered
 
 PROMPTS = load_prompts()
-every_prompt = pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: prompt.id)
+TASKS = sorted({prompt.task for prompt in PROMPTS})
+every_task = pytest.mark.parametrize("task", TASKS)
 
 
-@every_prompt
-def test_the_reference_scores_one(prompt: DemoPrompt) -> None:
-    assert prompt.grade(prompt.reference) == 1.0
-    assert prompt.grade(f"\n{prompt.reference}\n\n") == 1.0
+def of(task: str) -> Iterator[DemoPrompt]:
+    return (prompt for prompt in PROMPTS if prompt.task == task)
 
 
-@every_prompt
-def test_a_near_miss_scores_zero(prompt: DemoPrompt) -> None:
-    assert prompt.near_miss != prompt.reference
-    assert prompt.grade(prompt.near_miss) == 0.0
+@every_task
+def test_every_reference_scores_one(task: str) -> None:
+    for prompt in of(task):
+        assert prompt.grade(prompt.reference) == 1.0, prompt.id
+        assert prompt.grade(f"\n{prompt.reference}\n\n") == 1.0, prompt.id
 
 
-@every_prompt
-def test_no_answer_scores_zero(prompt: DemoPrompt) -> None:
-    for nothing in ("", "  \n", "```\n```", "I do not know.", "Answer:", "Sure! Here is the answer."):
-        assert prompt.grade(nothing) == 0.0, nothing
+@every_task
+def test_every_near_miss_scores_zero(task: str) -> None:
+    for prompt in of(task):
+        assert prompt.near_miss != prompt.reference
+        assert prompt.grade(prompt.near_miss) == 0.0, prompt.id
 
 
-# Where the question itself ends in the right number or weekday, repeating it cannot be told from answering it.
-SHOWN = [prompt for prompt in PROMPTS if "total in EUR" in prompt.prompt or "Which weekday is" in prompt.prompt]
+@every_task
+def test_no_answer_scores_zero(task: str) -> None:
+    for prompt in of(task):
+        for nothing in ("", "  \n", "```\n```", "I do not know.", "Answer:", "Sure! Here is the answer."):
+            assert prompt.grade(nothing) == 0.0, (prompt.id, nothing)
 
 
-@pytest.mark.parametrize("prompt", [prompt for prompt in PROMPTS if prompt not in SHOWN], ids=lambda prompt: prompt.id)
-def test_repeating_the_question_scores_zero(prompt: DemoPrompt) -> None:
-    assert prompt.grade(prompt.prompt.rpartition("Q: ")[2]) == 0.0
+@every_task
+def test_repeating_the_question_scores_zero(task: str) -> None:
+    for prompt in of(task):
+        # Where the question ends in the right number or weekday, repeating it cannot be told from answering it.
+        if "total in EUR" not in prompt.prompt and "Which weekday is" not in prompt.prompt:
+            assert prompt.grade(prompt.prompt.rpartition("Q: ")[2]) == 0.0, prompt.id
 
 
 @given(prompt=st.sampled_from(PROMPTS), response=st.text())

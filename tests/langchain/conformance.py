@@ -1,4 +1,4 @@
-"""What every conformance suite of this folder sets: real ``ChatOpenAI`` candidates on a loopback server, all toggles."""
+"""What every conformance suite of this folder sets: real ``ChatOpenAI`` candidates on a loopback server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Server:
     @classmethod
     def _serve(cls) -> Iterator[None]:
         # Both echo what they are asked, so that an answer carries what the suite looks for.
-        with LoopbackServer(LoopbackModel("cheap"), LoopbackModel("dear", cached_tokens=2)) as server:
+        with LoopbackServer(LoopbackModel("cheap", cached_tokens=2), LoopbackModel("dear", cached_tokens=2)) as server:
             cls.server = server
             yield
 
@@ -58,10 +58,16 @@ class IntegrationSuite(_Server, ChatModelIntegrationTests):
 
     @pytest.fixture
     def model(self, request: Any) -> BaseChatModel:
-        llm = ChatEMAFusion(**{**self.standard_chat_model_params, **self.chat_model_params, **getattr(request, "param", {})})
+        llm = ChatEMAFusion(
+            **{**self.standard_chat_model_params, **self.chat_model_params, **getattr(request, "param", {})}
+        )
         if self.moves:
             scripted(llm, *self.moves)
         return llm
+
+    @property
+    def model_override_value(self) -> str:
+        return "dear"
 
     @property
     def supports_json_mode(self) -> bool:
@@ -100,8 +106,9 @@ class IntegrationSuite(_Server, ChatModelIntegrationTests):
         return {"invoke": ["cache_read_input"], "stream": ["cache_read_input"]}
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
-        llm = ChatEMAFusion([candidate(self.server, "dear")])
-        scripted(llm, *(m for m in self.moves[-1:]))
+        llm = ChatEMAFusion(**self.chat_model_params)
+        if self.moves:
+            scripted(llm, *self.moves)
         if not stream:
             return llm.invoke("Hello there")
         chunks = list(llm.stream("Hello there"))

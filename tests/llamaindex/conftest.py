@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from llama_index.core import Settings
 from llama_index.core.embeddings import MockEmbedding
+from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.llms.openai_like import OpenAILike
 
 from emafusion.config import Candidate, Price
@@ -73,6 +75,19 @@ def settings() -> Iterator[Any]:
     """LlamaIndex's global settings, with an embedding of our own, put back afterwards."""
     kept = dict(vars(Settings))
     Settings.embed_model = MockEmbedding(embed_dim=8)
+    # Not the default sentence splitter: nltk, which it calls, refuses files that an installer hard-linked.
+    Settings.node_parser = TokenTextSplitter(chunk_size=256, chunk_overlap=20)
     yield Settings
     for name, value in kept.items():
         setattr(Settings, name, value)
+
+
+LEAKED_MEMORY = "ignore:.*aiosqlite.core.Connection.* was deleted before being closed:ResourceWarning"
+"""LlamaIndex's Memory (one for each run of an agent or chat engine) never closes its SQLite connection."""
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """Lets go of what leaked while its warning is still filtered, so that no other module meets it."""
+    yield
+    gc.collect()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,10 +72,10 @@ class ScriptedFusion:
     def finish(self, query: Query, result: Result) -> None:
         self.finished.append(result)
 
-    def steps(self, query: Query, objective: Objective | None = None) -> Steps:
+    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)
-        allowed = self.pool.fitting(query)
+        allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
         run = _Run(self.pool, query)
         if isinstance(self.script, Direct):
             for name in self.script.order:
@@ -119,7 +119,10 @@ class _Run:
                 self.errors[name] = outcome.error
 
     def judged(self, name: str, judge: str) -> Any:
-        prompt = (Message("system", JUDGE_PROMPT), Message("user", f"{self.query.text}\n---\n{self.replies[name].text}"))
+        prompt = (
+            Message("system", JUDGE_PROMPT),
+            Message("user", f"{self.query.text}\n---\n{self.replies[name].text}"),
+        )
         call = Call("judge", judge, prompt, judge="script", temperature=0.0, max_output_tokens=5)
         (outcome,) = yield (call,)
         if not isinstance(outcome, Reply):

@@ -31,7 +31,7 @@ ANSWERING = {
     "tags around a plain question": "<documents>{context_str}</documents>\n\n{query_str}",
     "labels": "Context:\n{context_str}\n\nQuestion: {query_str}\nHelpful answer:",
     "question first": "Question: {query_str}\n\nContext: {context_str}\n\nAnswer:",
-    "markdown": "### Context\n\n**Retrieved documents:**\n{context_str}\n\n**User question:** {query_str}\n\n**Answer:**",
+    "markdown": "### Context\n**Retrieved documents:**\n{context_str}\n\n**User question:** {query_str}\n**Answer:**",
     "ruled with equals signs": "Documents\n=====\n{context_str}\n=====\nUser query: {query_str}",
     "German": "Kontext:\n{context_str}\n\nFrage: {query_str}\nAntwort:",
     "Chinese": "上下文：{context_str}\n问题：{query_str}\n答案：",
@@ -67,7 +67,9 @@ def test_a_question_over_several_lines_is_kept_whole() -> None:
 
 
 def test_a_choice_is_routed_on_the_instruction_to_choose() -> None:
-    prompt = DEFAULT_SINGLE_SELECT_PROMPT_TMPL.format(num_choices=2, context_list="(1) rivers\n(2) cars", query_str="Po?")
+    prompt = DEFAULT_SINGLE_SELECT_PROMPT_TMPL.format(
+        num_choices=2, context_list="(1) rivers\n(2) cars", query_str="Po?"
+    )
     split = split_prompt(prompt)
     assert split.context == "(1) rivers\n(2) cars"
     assert "the choice that is most relevant" in split.question
@@ -139,4 +141,6 @@ def test_a_template_without_a_question_is_its_own_question() -> None:
 
 def test_variables_without_a_context_say_nothing() -> None:
     assert filled_from({"query_str": QUESTION}) is None
-    assert filled_from({"context_messages": [ChatMessage(content="a"), ChatMessage(content="b")]}) == Filled("", "a\n\nb")
+    assert filled_from({"context_messages": [ChatMessage(content="a"), ChatMessage(content="b")]}) == Filled(
+        "", "a\n\nb"
+    )

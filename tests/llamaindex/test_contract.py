@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
+from emafusion.config import Objective
+from emafusion.judges.llm import LLMJudge
+from llamaindex_emafusion import EMAFusion
 from llamaindex_emafusion.testing import LLMContract
 from tests import loopback
 from tests.llamaindex.conftest import Clients
@@ -38,7 +41,8 @@ class _OverLoopback(LLMContract):
 
     @pytest.fixture
     def slow_llm(self) -> FunctionCallingLLM:
-        self.server.add(LoopbackModel("cheap", latency=0.4))
+        for name in ("cheap", "dear"):
+            self.server.add(LoopbackModel(name, latency=0.4))
         return self.make()
 
     def make(self) -> FunctionCallingLLM:
@@ -55,7 +59,8 @@ class TestStockClient(_OverLoopback):
     keeps_tool_history = False
 
     def make(self) -> FunctionCallingLLM:
-        return self.clients.model("cheap")
+        made: FunctionCallingLLM = self.clients.model("cheap")
+        return made
 
 
 class TestDirect(_OverLoopback):
@@ -79,3 +84,25 @@ class TestCascadeThatEscalates(TestDirect):
 
 class TestDraftsAtOnce(TestDirect):
     script = Cascade((("cheap", "dear"),), "judge")
+
+
+class TestRealEngine(_OverLoopback):
+    """The real core: by default the dearest answers unseen, with a budget the cheap one does."""
+
+    objective: Any = None
+    stream_mode: Any = "auto"
+
+    def make(self) -> FunctionCallingLLM:
+        judge = LLMJudge(self.clients.candidate("judge"))
+        self.server.add(LoopbackModel("judge", '{"correct": true, "confidence": 0.9}'))
+        pool = [self.clients.candidate("cheap"), self.clients.candidate("dear")]
+        return EMAFusion(pool, objective=self.objective, judges=[judge], stream_mode=self.stream_mode)
+
+
+class TestRealEngineOnABudget(TestRealEngine):
+    objective = Objective(usd_per_query=0.0001)
+
+
+class TestRealEngineThatJudges(TestRealEngine):
+    objective = Objective(usd_value=0.05)
+    stream_mode = "buffered"

@@ -18,7 +18,14 @@ from tests.llamaindex.scripted import Direct, ScriptedEMAFusion
 def test_no_dump_shows_a_key(clients: Clients) -> None:
     llm = clients.scripted(Direct(("cheap",)), objective=Objective(usd_value=0.1), router="router.json")
     structured: StructuredLLM = llm.as_structured_llm(Person)
-    for dump in (llm.to_json(), json.dumps(llm.to_dict()), repr(llm), str(llm), llm.model_dump_json(), str(llm.to_payload())):
+    for dump in (
+        llm.to_json(),
+        json.dumps(llm.to_dict()),
+        repr(llm),
+        str(llm),
+        llm.model_dump_json(),
+        str(llm.to_payload()),
+    ):
         assert API_KEY not in dump
     assert API_KEY not in json.dumps(structured.to_dict())
     assert "'cheap', 'dear', 'judge'" in repr(llm)
@@ -33,11 +40,11 @@ def test_no_event_shows_a_key(clients: Clients) -> None:
 
 
 def test_settings_come_back_from_a_dump_with_candidates_given_again(clients: Clients) -> None:
-    llm = clients.scripted(Direct(("cheap",)), objective=Objective(usd_value=0.1), seed=7)
+    llm = clients.scripted(Direct(("cheap",)), objective=Objective(usd_value=0.1), stream_mode="buffered")
     dumped = {k: v for k, v in llm.to_dict().items() if k != "script"}
     again = ScriptedEMAFusion.from_dict(dumped, candidates=llm.candidates, script=llm.script)
     assert again.objective == Objective(usd_value=0.1)
-    assert again.seed == 7
+    assert again.stream_mode == "buffered"
     assert again.complete("hi").text == "hi"
 
 

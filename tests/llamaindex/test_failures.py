@@ -7,7 +7,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, TextBlock
 
 from emafusion.config import Candidate, Objective
-from emafusion.errors import AllCandidatesFailed, NoCandidateFits
+from emafusion.errors import AllCandidatesFailed, ConfigError, NoCandidateFits
 from tests.llamaindex.conftest import Clients
 from tests.llamaindex.scripted import Direct, ScriptedEMAFusion
 from tests.loopback_model import LoopbackModel
@@ -67,6 +67,13 @@ def test_arguments_of_a_request_reach_the_candidate_and_ours_do_not(clients: Cli
     assert first.session != second.session
 
 
+def test_a_request_can_name_its_candidate(clients: Clients) -> None:
+    llm = clients.scripted(Direct(("cheap", "dear")))
+    assert llm.complete("x", model="dear").additional_kwargs["emafusion"]["answered_by"] == "dear"
+    with pytest.raises(ConfigError, match="'gpt' is not a candidate"):
+        llm.complete("x", model="gpt")
+
+
 def test_a_json_schema_in_the_arguments_is_a_need(clients: Clients) -> None:
     llm = clients.scripted(Direct(("cheap",)))
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -88,7 +95,7 @@ def test_feedback_explanation_and_the_last_decision_are_at_hand(clients: Clients
     assert clients.server.count() == 1  # an explanation asks nobody
 
 
-def test_a_nameless_candidate_is_refused(clients: Clients) -> None:
+def test_two_candidates_of_one_name_are_refused(clients: Clients) -> None:
     model = clients.model("cheap")
-    with pytest.raises(Exception, match="two candidates are named 'cheap'"):
+    with pytest.raises(ConfigError, match="two candidates are named 'cheap'"):
         ScriptedEMAFusion([Candidate(model, price=clients.candidate("cheap").price)] * 2)

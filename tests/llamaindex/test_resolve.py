@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import MockLLM
+from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
 
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError, NoCandidateFits, PriceError
 from llamaindex_emafusion.resolve import calls_functions, resolve
+from llamaindex_emafusion.testing import add
 from tests.llamaindex.conftest import Clients
 from tests.llamaindex.scripted import Direct, ScriptedEMAFusion
 
@@ -44,7 +46,7 @@ def test_a_string_names_provider_and_model(monkeypatch: pytest.MonkeyPatch) -> N
         ("gpt-4o-mini", "'gpt-4o-mini': write 'provider:model'"),
         ("nobody:model", "one of anthropic"),
         ("anthropic:claude-x", "pip install llama-index-llms-anthropic"),
-        ("openai:o1-pro", "give the LLM object instead"),
+        ("openai:gpt-5.4-pro", "give the LLM object instead"),
         (42, "a builtins.int is not a LlamaIndex LLM"),
     ],
 )
@@ -63,7 +65,7 @@ def test_a_model_on_the_users_own_machine_gets_no_list_price() -> None:
         model: str = "gpt-4o-mini"
 
     Ollama.__module__ = "llama_index.llms.ollama.base"
-    assert resolve(Candidate(Ollama())).price is None
+    assert resolve(Candidate(Ollama(max_tokens=None))).price is None
 
 
 def test_a_model_without_function_calling_is_passed_over_for_tools_only(clients: Clients) -> None:
@@ -71,9 +73,6 @@ def test_a_model_without_function_calling_is_passed_over_for_tools_only(clients:
     assert not calls_functions(plain.model)
     llm = ScriptedEMAFusion([plain, clients.candidate("dear")], script=Direct(("cheap", "dear")))
     assert llm.metadata.is_function_calling_model
-    from llamaindex_emafusion.testing import add
-    from llama_index.core.tools import FunctionTool
-
     answered = llm.chat_with_tools([FunctionTool.from_defaults(add)], "Use add on 1 and 2")
     assert answered.additional_kwargs["emafusion"]["answered_by"] == "dear"
     assert llm.complete("hi").additional_kwargs["emafusion"]["answered_by"] == "cheap"

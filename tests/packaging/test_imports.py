@@ -25,14 +25,19 @@ HEAVY = [
 
 # Stands in for an environment in which the blocked packages were never installed.
 ENVIRONMENT = """
-import importlib.abc, json, sys, time
+import json, sys, time
 
-class Absent(importlib.abc.MetaPathFinder):
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        return None if name.split(".")[0] in {blocked!r} else self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 start, error = time.perf_counter(), None
 try:
     {statement}

@@ -12,6 +12,7 @@ from emafusion.answers.final import Value
 from emafusion.answers.numbers import parse_number
 from emafusion.answers.words import parse_date
 
+MAX_DEPTH = 40
 _SPACES = re.compile(r"\s+")
 _PRODUCT = re.compile(r"(?<=[0-9)])\*(?=[a-z(])|(?<=[a-z])\*(?=\()")
 _FILLERS = re.compile(r"[\s,_'\"`\\-]+|\.(?!\d)|(?<![\d)])/|/(?!\d)")
@@ -28,8 +29,10 @@ _UNIT_SPELLINGS = (
 _UNITS = {spelling: group.split()[0] for group in _UNIT_SPELLINGS.split("|") for spelling in group.split()}
 
 
-def argument_value(value: Any) -> Value:
+def argument_value(value: Any, depth: int = 0) -> Value:
     """Return the key of one argument; numbers to 6 significant digits, a list of one like its element."""
+    if depth > MAX_DEPTH:
+        return ("deep",)
     if value is None:
         return ("null",)
     if isinstance(value, bool):
@@ -38,23 +41,23 @@ def argument_value(value: Any) -> Value:
         rounded = float(f"{value:.6g}") if abs(value) < 1e300 else float(str(value)[:1] + "e300")
         return ("num", int(rounded) if rounded == int(rounded) else rounded) if rounded == rounded else ("word", "nan")
     if isinstance(value, Mapping):
-        return ("map", tuple(sorted(((str(k), argument_value(v)) for k, v in value.items()), key=repr)))
+        return ("map", tuple(sorted(((str(k), argument_value(v, depth + 1)) for k, v in value.items()), key=repr)))
     if isinstance(value, (list, tuple, set)):
-        elements = tuple(argument_value(v) for v in value)
+        elements = tuple(argument_value(v, depth + 1) for v in value)
         if len(elements) == 1:
             return elements[0]
         if elements and all(element[0] == "word" for element in elements):  # names come in any order
             elements = tuple(sorted(elements, key=repr))
         return ("seq", elements)
-    return _string_value(str(value))
+    return _string_value(str(value), depth)
 
 
-def _string_value(text: str) -> Value:
+def _string_value(text: str, depth: int) -> Value:
     text = text.strip()
     if text[:1] in ("{", "[") and text[-1:] in ("}", "]") and len(text) < 5000:
         found, value = read_literal(text)
         if found:
-            return argument_value(value)
+            return argument_value(value, depth + 1)
     word = text.casefold()
     if word in WORDS:
         return argument_value(WORDS[word])

@@ -63,7 +63,15 @@ def parse_calls(
     """
     if len(text) > MAX_CALLS_TEXT:
         return None
-    text = text.strip()
+    try:
+        return _read_calls(text.strip(), specs, expected)
+    except RecursionError:  # nested beyond any sense
+        return None
+
+
+def _read_calls(
+    text: str, specs: Mapping[str, ToolSpec], expected: bool
+) -> tuple[tuple[FunctionCall, ...], bool] | None:
     if text in ("[]", "{}"):
         return ((), True) if expected else None
     pieces = [text]

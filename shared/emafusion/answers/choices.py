@@ -18,7 +18,7 @@ _OTHER_LETTER = re.compile(r"(?<!\w)(?:\([A-P]\)|option [A-P]\b)")
 _LETTER_IN_TEXT = re.compile(r"(?<![\w(])\(([A-P])\)(?!\w)|(?<![\w'’])\**([B-HJ-P])\**(?=[.:)\s]*(?:$|[.\n]))")
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def prompt_options(prompt: str) -> dict[str, str]:
     """Return the options (letter -> text) of the last list of options in a prompt; empty when there is none.
 
@@ -73,6 +73,17 @@ def pick_letter(text: str, options: dict[str, str]) -> str | None:
         if len(same) == 1:
             return same[0]
     return None
+
+
+def named_option(text: str, options: dict[str, str]) -> str | None:
+    """Return the one option whose text stands in a short answer."""
+    if len(text) > 300:
+        return None
+    said = f" {normal_form(text)} "
+    named = [
+        letter for letter, option in options.items() if len(key := normal_form(option)) >= 3 and f" {key} " in said
+    ]
+    return named[0] if len(named) == 1 else None
 
 
 def last_letter(text: str, options: dict[str, str]) -> tuple[str, tuple[int, int]] | None:

@@ -22,12 +22,13 @@ _ASKS_FOR_CODE = re.compile(
     r"|编写|实现.{0,20}函数",
     re.IGNORECASE,
 )
+_STUB = re.compile(r"^[ \t]*def \w+\(.*\)[^\n]*:\s*\n\s+(?:\"\"\"|''')", re.MULTILINE)
 MAX_CODE = 50_000
 
 
 def asks_for_code(prompt: str) -> bool:
     """Whether a prompt asks for code to be written."""
-    return _ASKS_FOR_CODE.search(prompt[:6000]) is not None
+    return _ASKS_FOR_CODE.search(prompt[:6000]) is not None or _STUB.search(prompt[-6000:]) is not None
 
 
 def find_code(text: str) -> tuple[str, str, tuple[int, int]] | None:
@@ -50,17 +51,19 @@ def looks_like_code(source: str) -> bool:
 
 
 def code_value(language: str, source: str) -> Value:
-    """Return the key of a piece of code: Python by syntax tree without docstrings, else by text without comments.
+    """Return the key of a piece of code: Python by its syntax tree, else by its text without comments.
 
-    >>> code_value("python", "def f(x):\\n    return x  # same") == code_value("py", "def f( x ): return x")
+    Comments, docstrings, annotations, the names of arguments and local variables, and trailing examples do not count.
+
+    >>> code_value("python", "def f(x):\\n    return x  # same") == code_value("py", "def f( y: int ): return y")
     True
     """
     if language in ("", "python", "py", "python3") and len(source) <= MAX_CODE:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tree = ast.parse(source)
-                return ("code", "python", ast.dump(_without_docstrings(tree)))
+                tree = _without_examples(_without_docstrings(ast.parse(source)))
+                return ("code", "python", ast.dump(_Renamed().visit(tree)))
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             pass
     return ("code", "text", " ".join(_COMMENT.sub(" ", source).split()))
@@ -77,3 +80,39 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
             ):
                 node.body = node.body[1:] or [ast.Pass()]
     return tree
+
+
+def _without_examples(tree: ast.Module) -> ast.Module:
+    """Drop what only shows the code at work (calls, asserts and the main guard), unless nothing else is left."""
+    kept = [node for node in tree.body if not isinstance(node, (ast.Expr, ast.Assert)) and not _is_main_guard(node)]
+    tree.body = kept or tree.body
+    return tree
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
+
+
+class _Renamed(ast.NodeTransformer):
+    """Number the arguments and local variables of each function, and drop annotations."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        outer = self.names
+        bound = [argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)]
+        bound += [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+        self.names = {**outer, **{name: f"v{i}" for i, name in enumerate(dict.fromkeys(bound), len(outer))}}
+        node.returns = None
+        self.generic_visit(node)
+        self.names = outer
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.arg, node.annotation = self.names.get(node.arg, node.arg), None
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = self.names.get(node.id, node.id)
+        return node

@@ -30,7 +30,7 @@ _MARKER = re.compile(
     r"(?:answer|antwort|lösung|ergebnis|réponse|respuesta|risposta|resposta|antwoord|svar|odpowiedź|cevap|ответ|答案|答え|回答|정답)"
     r"(?:\s+(?:choice|option|to\s+(?:the|this)\s+question|finale?|correcta|correcte))?\*{0,2}"
     r"(?:\s*(?:is|ist|lautet|est|es|è|é|är|to|would\s+be|must\s+be|should\s+be)(?=[\s:*]|\\[(\[])\s*(?:therefore|thus|indeed|also)?"
-    r"\s*:?|\s*[:：=]|是|为|は)[ \t]*",
+    r"\s*:?|\s*[:：=]|是|为|应?选|は)[ \t]*",
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"(?:\*\*|__)([^*_\n][^*\n]{0,160}?)(?:\*\*|__)")

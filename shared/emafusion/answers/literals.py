@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from emafusion.answers.expressions import parse_expression
 from emafusion.answers.final import Value
-from emafusion.answers.latex import clean_latex, parse_expression
+from emafusion.answers.latex import clean_latex
 from emafusion.answers.numbers import number_value, parse_number
 from emafusion.answers.words import normal_form
 

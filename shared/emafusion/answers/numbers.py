@@ -39,7 +39,7 @@ _QUANTITY = re.compile(
     rf"(?:\s*/\s*(?P<den>\d+)|\s+(?P<num2>\d+)\s*/\s*(?P<den2>\d+))?"
     rf"(?:_\{{?\d+\}}?)?"
     rf"(?:\s*(?P<pct>{_PERCENT})(?![^\W\d_])|\s*(?P<scale>[a-z万亿]+)(?![^\W_]))?"
-    rf"(?P<unit>\s*{_CURRENCY}?{_UNIT})\.?",
+    rf"(?!\s*(?:is|are|was|were|has|have|and|or|but|if|not|than|because)\b)(?P<unit>\s*{_CURRENCY}?{_UNIT})\.?",
     re.IGNORECASE,
 )
 NUMBER_IN_TEXT = re.compile(

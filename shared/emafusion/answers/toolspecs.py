@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+MAX_FAILURES = 20
 _START = re.compile(r"[\[{]\s*(?:\{\s*)?\"(?:name|type|function)\"\s*:")
 _DEFAULT_IN_TEXT = re.compile(
     r"\bdefaults?(?:\s+(?:value|unit|factor))?(?:\s+is\s+set|\s+set)?(?:\s+(?:is|to|of|as))*\s*[:=]?\s*"
@@ -81,19 +82,19 @@ def _default(parameter: Any) -> Any:
     return word == "true" if word in ("true", "false") else found["words"]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def prompt_tools(prompt: str) -> dict[str, ToolSpec]:
     """Read the tool schemas that a prompt spells out as JSON; empty when there are none."""
     if '"parameters"' not in prompt:
         return {}
     decoder = json.JSONDecoder(strict=False)
     specs: dict[str, ToolSpec] = {}
-    position = 0
-    while (found := _START.search(prompt, position)) is not None:
+    position = failures = 0
+    while failures < MAX_FAILURES and (found := _START.search(prompt, position)) is not None:
         try:
             value, position = decoder.raw_decode(prompt, found.start())
         except (ValueError, RecursionError):
-            position = found.end()
+            position, failures = found.end(), failures + 1
             continue
         specs |= tool_specs(value if isinstance(value, list) else [value])
     return specs

@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 Grade = Callable[[str], float]
 
@@ -18,6 +19,7 @@ _ANSWER = re.compile(r"answer(?:\s+is)?\s*[:=]\**[ \t]*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 _NEXT_QUESTION = re.compile(r"\nQ:")
 _FENCE = re.compile(r"^\s*```[\w+-]*\s*$", re.MULTILINE)
+_JSON_STARTS = 50  # where to look for JSON at most: a text of brackets alone would take quadratic time
 _WRAPPING = " \t\r\n`*\"'“”‘’"
 
 
@@ -77,7 +79,7 @@ def mention(right: Iterable[str], wrong: Iterable[str]) -> Grade:
     good, bad = ([_standing_alone(name) for name in names] for names in (right, wrong))
 
     def grade(response: str) -> float:
-        sentence = re.split(r"(?<=[.!?])\s|\n", answer_part(response), maxsplit=1)[0]
+        sentence = re.split(r"(?<=[.!?])[*\"”]*\s|\n", answer_part(response), maxsplit=1)[0]
         answer = bare(sentence)
         found = any(name.search(answer) for name in good)
         return float(found and not any(name.search(answer) for name in bad))
@@ -158,7 +160,7 @@ def _drop_blank(given: list[str]) -> list[str]:
 def first_json(response: str) -> object | None:
     """The first JSON object or array in the response, or None."""
     decoder = json.JSONDecoder()
-    for match in re.finditer(r"[\[{]", response):
+    for match in islice(re.finditer(r"[\[{]", response), _JSON_STARTS):
         try:
             value: object = decoder.raw_decode(response, match.start())[0]
         except (ValueError, RecursionError):

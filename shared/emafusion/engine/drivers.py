@@ -16,8 +16,9 @@ import contextvars
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from emafusion.types import Call, Failure, Reply, Result
 
@@ -115,12 +116,14 @@ async def astream(steps: Steps, transport: AsyncTransport) -> AsyncIterator[Any]
                 began = False
                 start = time.perf_counter()
                 try:
-                    async for item in transport.astream(calls[0]):
-                        if isinstance(item, Reply):
-                            outcome = _timed(item, start)
-                        else:
-                            began = True
-                            yield item
+                    # Closed here, not by the garbage collector: a consumer that leaves ends the call at once.
+                    async with aclosing(cast(Any, transport.astream(calls[0]))) as items:
+                        async for item in items:
+                            if isinstance(item, Reply):
+                                outcome = _timed(item, start)
+                            else:
+                                began = True
+                                yield item
                 except Exception as error:
                     if began:
                         raise

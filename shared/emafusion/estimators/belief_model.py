@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emafusion.estimators.confidence import ConfidenceCalibration
-from emafusion.estimators.difficulty import SharedDifficulty
+from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.estimators.evidence import AnswerEvidence
 
 __all__ = ["BeliefModel"]

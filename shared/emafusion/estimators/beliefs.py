@@ -1,6 +1,6 @@
 """From answers to probabilities: which group of agreeing answers is right, and how good is each candidate given that.
 
-The model, given a query x and the shared difficulty theta of :mod:`emafusion.estimators.difficulty`:
+The model, given a query x and the shared difficulty theta of :mod:`emafusion.estimators.shared_difficulty`:
 
 * at most one group of agreeing answers is the right one (or none is);
 * a right candidate's answer falls into the right group with probability ``rho(x)``, else it stands alone (another
@@ -120,7 +120,9 @@ def wrong_groups(sizes: Array, singles: Array, eps: Array) -> Array:
     groups = (sizes > 0).sum(-1) + singles
     inner = log_gamma(sizes).sum(-1) - log_gamma(total)
     e = np.clip(eps, 1e-3, 0.999)
-    return np.asarray(np.where(total > 0, np.maximum(groups - 1, 0) * np.log1p(-e) + (total - groups) * np.log(e) + inner, 0.0))
+    return np.asarray(
+        np.where(total > 0, np.maximum(groups - 1, 0) * np.log1p(-e) + (total - groups) * np.log(e) + inner, 0.0)
+    )
 
 
 def infer(evidence: Evidence) -> Posterior:

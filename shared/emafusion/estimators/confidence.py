@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emafusion.estimators.beliefs import Evidence, Posterior
-from emafusion.estimators.difficulty import logit, sigmoid
+from emafusion.estimators.shared_difficulty import logit, sigmoid
 
-__all__ = ["ConfidenceCalibration", "calibrated"]
+__all__ = ["ConfidenceCalibration", "calibrated", "own_group"]
 
 Array = NDArray[np.float64]
 
@@ -69,11 +69,12 @@ class ConfidenceCalibration:
         )
         return np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1)
 
-    def fit(self, features: Array, candidate: NDArray[np.int64], ran: NDArray[np.bool_], scores: Array) -> ConfidenceCalibration:
-        """Fit on rows of (features (r, f), candidate (r,), ran (r,), score (r,) in [0, 1])."""
+    def fit(
+        self, features: Array, candidate: NDArray[np.int64], ran: NDArray[np.bool_], scores: Array, *, m: int
+    ) -> ConfidenceCalibration:
+        """Fit on rows of (features (r, f), candidate (r,), ran (r,), score (r,) in [0, 1]) for ``m`` candidates."""
         from sklearn.linear_model import LogisticRegression
 
-        m = int(candidate.max(initial=-1)) + 1
         self.start(m)
         for side in (0, 1):
             rows = ran == bool(side)
@@ -106,12 +107,17 @@ class ConfidenceCalibration:
         return self
 
 
-def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
-    """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
+def own_group(evidence: Evidence, posterior: Posterior) -> NDArray[np.int64]:
+    """Members of each answer's group of agreeing answers, itself included; 0 where nothing ran: (n, m)."""
     own = np.where(evidence.ran, 1, 0)
     if posterior.sizes.shape[1]:
         grouped = np.take_along_axis(posterior.sizes, np.maximum(evidence.label, 0), axis=1)
         own = np.where(evidence.ran & (evidence.label >= 0), grouped, own)
+    return own
+
+
+def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
+    """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
     ran_count = evidence.ran.sum(1, keepdims=True)
-    features = calibration.features(posterior.p, forecast, own, ran_count)
+    features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
     return calibration(features, evidence.ran, np.where(evidence.ran, *calibration.intercepts_[::-1]))

@@ -1,130 +1,96 @@
-"""Shared difficulty: how candidates succeed and fail together.
+"""Leading factors of the score matrix as ridge and neighbours forecast them: how hard a query is, and for whom.
 
-Candidates are not independent: what defeats one tends to defeat the next (adverse selection), which is why naive
-cascades disappoint. Given a query, one latent difficulty ``theta ~ N(0, 1)`` is shared by the pool:
-
-    P(candidate j is right | x, theta) = sigmoid(slope_j * logit p_j(x) + intercept_j + loading_j * theta)
-
-a one-factor item-response model (a copula with logistic links), with the router's forecast ``p_j(x)`` as its offset.
-It is fitted by EM on outcomes alone, and integrated over a Gauss-Hermite grid, so serving needs a few array products.
+The training rows get cross-fitted values, so a learner that is given them cannot mistake memory for foresight.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 
-__all__ = ["SharedDifficulty", "logit", "sigmoid"]
+from emafusion.estimators.neighbours import PLAIN, Neighbours
+from emafusion.estimators.ridge import design
+from emafusion.estimators.views import Floats, Views
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-PROBIT_SCALE = 0.346
-"""(16 sqrt(3) / (15 pi))^2: variance that a unit normal adds on the logistic scale, relative to its own."""
-
-
-def sigmoid(x: Array) -> Array:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0))))
-
-
-def logit(p: Array, eps: float = 1e-3) -> Array:
-    p = np.clip(p, eps, 1.0 - eps)
-    return np.asarray(np.log(p) - np.log1p(-p))
+FACTORS: Final = 4
+REFERENCES: Final = 2_000
 
 
-class SharedDifficulty:
-    """One-factor item-response model over a pool.
+class Difficulty:
+    """The first few principal components of completed scores, forecast twice: by ridge and by neighbours.
 
     Parameters
     ----------
-    nodes
-        Points of the quadrature over theta.
-    loading
-        Loading while there are no outcomes: how strongly candidates share their failures. 2.0 is a judgement, in the
-        range that pools of current models show when fitted.
-    iterations
-        Of the EM algorithm.
-    ridge
-        Pull of each candidate's parameters towards the prior, in pseudo-observations.
+    factors : int
+        Number of components; the first is difficulty, the next tell kinds of difficulty apart.
+    strength : float
+        Strength of the regularisation.
     """
 
-    def __init__(self, *, nodes: int = 9, loading: float = 2.0, iterations: int = 15, ridge: float = 4.0) -> None:
-        self.nodes = nodes
-        self.loading = loading
-        self.iterations = iterations
-        self.ridge = ridge
+    def __init__(self, *, factors: int = FACTORS, strength: float = 1000.0) -> None:
+        self.factors = factors
+        self.strength = strength
 
-    def grid(self) -> tuple[Array, Array]:
-        """Nodes of theta and their weights, each of shape (H,)."""
-        x, w = hermegauss(self.nodes)
-        return x, w / w.sum()
+    def fit_transform(
+        self, views: Views, targets: NDArray[Any], completed: NDArray[Any], inner: NDArray[np.int64]
+    ) -> Floats:
+        """Fit on scores (n, m) and return cross-fitted factors (n, 2 q) of the same rows, by the ``inner`` folds."""
+        self.mean_ = completed.mean(axis=0)
+        wanted = completed - self.mean_
+        vectors = np.linalg.eigh(wanted.T @ wanted)[1][:, ::-1][:, : self.factors]
+        self.vectors_ = vectors * np.sign(vectors.sum(axis=0) + 1e-12)
+        if len(np.unique(inner)) < 2:
+            inner = np.arange(len(completed)) % 5
+        near = np.tile(self.mean_, (len(completed), 1))
+        for k in np.unique(inner):
+            train, held = np.flatnonzero(inner != k), np.flatnonzero(inner == k)
+            if not len(train):
+                continue
+            member = Neighbours(references=REFERENCES).fit(views.take(train), targets[train], completed[train])
+            near[held] = member.predict_many(views.take(held), (PLAIN,))[0][0]
+        regressed = self._fit_ridge(views, (wanted @ self.vectors_).astype(np.float32), inner)
+        return self._join(regressed, near)
 
-    def start(self, m: int) -> SharedDifficulty:
-        """The prior for ``m`` candidates: marginals equal to the forecast, failures shared."""
-        prior = np.array([np.sqrt(1.0 + PROBIT_SCALE * self.loading**2), 0.0, self.loading])
-        self.weights_ = np.tile(prior, (m, 1))
-        return self
+    def _join(self, regressed: Floats, near: NDArray[Any]) -> Floats:
+        return np.hstack([regressed, ((near - self.mean_) @ self.vectors_).astype(np.float32)])
 
-    def fit(self, p: Array, scores: Array, max_rows: int = 8000, seed: int = 0) -> SharedDifficulty:
-        """Fit on out-of-fold forecasts ``p`` (n, m) and ``scores`` (n, m) in [0, 1], NaN where unknown."""
-        n, m = scores.shape
-        self.start(m)
-        prior = self.weights_[0].copy()
-        if n > max_rows:  # three parameters a candidate need no more
-            rows = np.random.default_rng(seed).choice(n, max_rows, replace=False)
-            p, scores = p[rows], scores[rows]
-        theta, w = self.grid()
-        offset, known, y = logit(p, 0.01), ~np.isnan(scores), np.nan_to_num(scores)
-        for _ in range(self.iterations):
-            joint = np.broadcast_to(np.log(w), (len(y), len(w))).copy()
-            for j in range(m):
-                eta = self._eta(offset[:, j], j, theta)
-                fit = y[:, j, None] * -np.logaddexp(0, -eta) + (1 - y[:, j, None]) * -np.logaddexp(0, eta)
-                joint += np.where(known[:, j, None], fit, 0.0)
-            joint -= joint.max(1, keepdims=True)
-            resp = np.exp(joint)
-            resp /= resp.sum(1, keepdims=True)
-            for j in range(m):
-                rows = known[:, j]
-                if rows.any():
-                    self._newton(j, offset[rows, j], y[rows, j], resp[rows], theta, prior)
-        return self
+    def _fit_ridge(self, views: Views, factors: Floats, inner: NDArray[np.int64]) -> Floats:
+        matrix = design(views)
+        self.center_ = matrix.mean(axis=0)
+        matrix -= self.center_
+        gram, moments = matrix.T @ matrix, matrix.T @ factors
+        self.weights_ = self._solve(gram, moments)
+        fitted = np.zeros_like(factors)
+        for k in np.unique(inner):
+            held = matrix[inner == k]
+            weights = self._solve(gram - held.T @ held, moments - held.T @ factors[inner == k])
+            fitted[inner == k] = held @ weights
+        return fitted
 
-    def _eta(self, offset: Array, j: int, theta: Array) -> Array:
-        slope, intercept, loading = self.weights_[j]
-        return np.asarray(offset[:, None] * slope + intercept + loading * theta[None, :])
+    def _solve(self, gram: Floats, moments: Floats) -> Floats:
+        ridge = gram.astype(np.float64)
+        ridge[np.diag_indices_from(ridge)] += self.strength
+        return np.asarray(np.linalg.solve(ridge, moments.astype(np.float64)), dtype=np.float32)
 
-    def _newton(self, j: int, offset: Array, y: Array, resp: Array, theta: Array, prior: Array) -> None:
-        """Two damped Newton steps of the expected penalised log-likelihood of candidate ``j``."""
-        for _ in range(2):
-            mu = sigmoid(self._eta(offset, j, theta))
-            g, h = (y[:, None] - mu) * resp, mu * (1 - mu) * resp
-            gs, hs = g.sum(1), h.sum(1)
-            ht = h @ theta
-            grad = np.array([offset @ gs, gs.sum(), g.sum(0) @ theta]) - self.ridge * (self.weights_[j] - prior)
-            hess = np.array(
-                [
-                    [offset**2 @ hs, offset @ hs, offset @ ht],
-                    [offset @ hs, hs.sum(), ht.sum()],
-                    [offset @ ht, ht.sum(), h.sum(0) @ theta**2],
-                ]
-            )
-            step = np.linalg.solve(hess + self.ridge * np.eye(3), grad)
-            self.weights_[j] += np.clip(step, -1.0, 1.0)
+    def transform(self, views: Views) -> Floats:
+        """Forecast the factors (n, 2 q) of other rows; needs ``views.near``."""
+        if views.near is None:
+            raise ValueError("the neighbours' forecast is missing: give views.near before asking for difficulty")
+        return self._join((design(views) - self.center_) @ self.weights_, views.near)
 
-    def right(self, p: Array) -> Array:
-        """P(right | x, theta) of shape (n, m, H) for forecasts ``p`` (n, m)."""
-        theta, _ = self.grid()
-        a = self.weights_
-        return sigmoid(logit(p, 0.005)[:, :, None] * a[:, 0, None] + a[:, 1, None] + a[:, 2, None] * theta)
-
-    def to_config(self) -> dict[str, Any]:
-        return {"nodes": self.nodes, "loading": self.loading, "weights": self.weights_.tolist()}
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return named arrays."""
+        return {"center": self.center_, "weights": self.weights_, "mean": self.mean_, "vectors": self.vectors_}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SharedDifficulty:
-        self = cls(nodes=config["nodes"], loading=config["loading"])
-        self.weights_ = np.asarray(config["weights"], dtype=np.float64)
-        return self
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
+        """Rebuild from :meth:`to_arrays`."""
+        difficulty = cls()
+        difficulty.center_, difficulty.weights_ = arrays["center"], arrays["weights"]
+        difficulty.mean_, difficulty.vectors_ = arrays["mean"], arrays["vectors"]
+        return difficulty

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.estimators.difficulty import logit
+from emafusion.estimators.shared_difficulty import logit
 
 __all__ = ["RULES", "AnswerEvidence"]
 

@@ -51,13 +51,22 @@ class Lengths:
         count = (~np.isnan(ratio)).sum(axis=0)
         self.smear_ = (np.nansum(ratio, axis=0) + 5.0) / (count + 5.0)
 
-    def predict_logs(self, views: Views) -> NDArray[np.float64]:
+    def predict(self, views: Views) -> NDArray[np.float64]:
         """Forecast (n, m) logarithms."""
         return np.clip(self.regression_.predict(views) + self.shift_, self.low_, self.high_ + _WIDEST)
 
-    def predict(self, views: Views) -> NDArray[np.float64]:
-        """Forecast (n, m) means on the original scale; NaN for a candidate that was never measured."""
-        return np.asarray(np.where(self.known_, np.exp(self.predict_logs(views)) * self.smear_, np.nan))
+    def cross_predict(self, views: Views, logs: NDArray[Any], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Forecast the logarithms of each fold's rows from the other folds."""
+        predicted = np.empty(logs.shape)
+        for k in range(int(fold.max()) + 1):
+            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            member = Lengths(strength=self.strength).fit(views.take(train), logs[train])
+            predicted[test] = member.predict(views.take(test))
+        return predicted
+
+    def rescale(self, predicted: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn (n, m) logarithms into means on the original scale; NaN for a candidate that was never measured."""
+        return np.asarray(np.where(self.known_, np.exp(predicted) * self.smear_, np.nan))
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able configuration and named arrays."""

@@ -61,8 +61,15 @@ def ranking_quality(p: NDArray[Any], scores: NDArray[Any]) -> Array:
         known = ~np.isnan(scores[:, j])
         good = scores[known, j] >= 0.5
         if good.any() and not good.all():
-            values, inverse, counts = np.unique(p[known, j], return_inverse=True, return_counts=True)
+            _, inverse, counts = np.unique(p[known, j], return_inverse=True, return_counts=True)
             rank = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
             n_good, n_bad = int(good.sum()), int((~good).sum())
             areas[j] = (rank[good].sum() - n_good * (n_good + 1) / 2.0) / (n_good * n_bad)
     return areas
+
+
+def quality(p: NDArray[Any], scores: NDArray[Any]) -> dict[str, float]:
+    """Mean log loss and mean AUC over the candidates that have any."""
+    areas, losses = ranking_quality(p, scores), log_losses(np.clip(p, EDGE, 1.0 - EDGE), scores)
+    auc = float(areas[~np.isnan(areas)].mean()) if (~np.isnan(areas)).any() else 0.5
+    return {"log_loss": round(float(losses[~np.isnan(losses)].mean()), 5), "auc": round(auc, 5)}

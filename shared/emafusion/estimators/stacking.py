@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 ROWS: Final = 10_000  # a few dozen weights do not need more
-_POOL_PULL: Final = 20.0  # strength, in the units of summed log loss, that ties a candidate to the pool's weights
+_POOL_PULL: Final = 200.0  # strength, in the units of summed log loss, that ties a candidate to the pool's weights
 _START_PULL: Final = 2.0  # ties the pool's weights to plain averaging, for logs of a few dozen rows
-_BIAS_PULL: Final = 1.0
+_BIAS_PULL: Final = 50.0
 
 
 class Stack:

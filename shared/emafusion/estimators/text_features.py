@@ -1,7 +1,7 @@
 """Surface features of a query: what its text looks like, without knowing what it says.
 
 Length, digits, code marks, mathematics, answer choices, schemas, scripts of writing, question words. They are cheap
-(about 0.1 ms for a prompt of 600 characters), need numpy only, and carry much of what can be known about difficulty.
+(well below 0.1 ms for a prompt of 600 characters), need numpy only, and carry much of what can be known of difficulty.
 """
 
 from __future__ import annotations
@@ -16,38 +16,21 @@ from numpy.typing import NDArray
 # A very long prompt is read at both ends: instructions and questions live there, documents in the middle.
 MAX_CHARS: Final = 12_000
 
-_CLASSES: Final = ("space", "newline", "digit", "lower", "upper", "bracket", "quote", "operator", "stop", "symbol")
-_CLASS_CHARACTERS: Final = {
+_MARKS: Final = "?!.,:;'\"`$\\^%=+-*/<>|&_#@()[]{}"
+_SHARES: Final = {
     "space": " \t\r",
     "newline": "\n",
     "digit": "0123456789",
     "lower": "abcdefghijklmnopqrstuvwxyz",
     "upper": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "bracket": "()[]{}",
-    "quote": "\"'`",
     "operator": "+-*/=<>^%|&~",
-    "stop": ".,;:!?",
 }
-
-# Each is counted, then log1p: the first mark of a kind tells more than the tenth.
-_SUBSTRINGS: Final = (
-    "?",
-    "$",
-    "\\",
-    "^",
-    "==",
+_PHRASES: Final = (
     "```",
-    "__",
-    "{",
-    "[",
-    "(",
-    "%",
-    "/",
-    "<",
+    "==",
     '"type"',
     '"name"',
-    '"array"',
-    '"description"',
     "return",
     "def ",
     "class ",
@@ -59,67 +42,63 @@ _SUBSTRINGS: Final = (
     " else",
     "http",
     "SELECT",
-    "function",
     "\\frac",
     "\\sqrt",
     "\n\n",
-    " and ",
-    " or ",
-    " not ",
-    " each ",
-    " the ",
 )
-_WORDS: Final = (
+_WORD_LIST: Final = (
     "what|which|who|whose|where|when|why|how|many|much|find|compute|calculate|solve|prove|explain|describe|compare|"
     "write|implement|translate|summarize|summarise|list|true|false|except|least|most|probability|percent|between|total|"
-    "sum|integer|real|angle|triangle|area|string|code|answer|best|following|assume|suppose|because|would|should"
-).split("|")
-_WORD_INDEX: Final = {word: i for i, word in enumerate(_WORDS)}
-_WORD: Final = re.compile(r"[a-z]+")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-_CHOICE: Final = re.compile(r"(?:^|[\n ])\(?[A-J][.):] ")
-
-_NAMES: Final = (
-    "log_chars",
-    "log_words",
-    "log_lines",
-    "mean_word_length",
-    "long_word_share",
-    "distinct_word_share",
-    "log_longest_line",
-    "log_numbers",
-    "log_largest_number",
-    "longest_number",
+    "sum|integer|real|angle|triangle|area|string|code|answer|best|following|assume|suppose|because|would|should|"
+    "and|or|not|each|the"
+)
+_WORDS: Final = tuple(_WORD_LIST.split("|"))
+_COUNTS: Final = (
+    "chars",
+    "words",
+    "lines",
+    "longest_line",
+    "numbers",
+    "digits_in_numbers",
     "decimals",
-    "log_number_sum_of_digits",
+    "largest_number",
+    "longest_number",
     "choices",
     "deepest_bracket",
     "deepest_indent",
+)
+_PLAIN: Final = (
+    "mean_word_length",
+    "long_word_share",
+    "distinct_word_share",
     "non_ascii_share",
     "latin_extended_share",
     "greek_cyrillic_share",
     "cjk_share",
     "other_script_share",
 )
+_WORD_INDEX: Final = {word: i for i, word in enumerate(_WORDS)}
+_WORD: Final = re.compile(r"[a-z]+")
+_DIGITS: Final = re.compile(r"\d+")
+_DECIMAL: Final = re.compile(r"\d\.\d")
+_CHOICE: Final = re.compile(r"[A-J](?<![A-Za-z][A-J])[.):]\s")
+_INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
+_LONG: Final = 8  # letters
+_HUGE: Final = 1e15  # numbers beyond this are equally large
 
 
 def feature_names() -> tuple[str, ...]:
-    """Name the columns of :func:`text_features`, in order."""
-    shares = tuple(f"share_{name}" for name in _CLASSES)
-    counts = tuple(f"count_{text.strip()!r}" for text in _SUBSTRINGS)
-    words = tuple(f"word_{word}" for word in _WORDS)
-    return _NAMES + shares + counts + words
+    """Name the columns of :func:`text_features`, in order: first those on a logarithmic scale, then the shares."""
+    words = tuple(f"word {word}" for word in _WORDS)
+    marks = tuple(f"mark {mark}" for mark in _MARKS)
+    phrases = tuple(f"phrase {phrase!r}" for phrase in _PHRASES)
+    return _COUNTS + words + marks + phrases + _PLAIN + tuple(f"share of {name}" for name in _SHARES)
 
 
-def _class_table() -> NDArray[np.uint8]:
-    table = np.full(256, _CLASSES.index("symbol"), dtype=np.uint8)
-    for name, characters in _CLASS_CHARACTERS.items():
-        table[list(characters.encode())] = _CLASSES.index(name)
-    table[128:] = _CLASSES.index("lower")
-    return table
-
-
-_TABLE: Final = _class_table()
+_LOGGED: Final = len(_COUNTS) + len(_WORDS) + len(_MARKS) + len(_PHRASES)
+_WIDTH: Final = len(feature_names())
+_MARK_BYTES: Final = np.frombuffer(_MARKS.encode(), dtype=np.uint8).astype(np.intp)
+_SHARE_OF: Final = np.array([[chr(byte) in kept for kept in _SHARES.values()] for byte in range(256)], dtype=np.float32)
 _DEPTH: Final = np.zeros(256, dtype=np.int32)
 _DEPTH[list(b"([{")] = 1
 _DEPTH[list(b")]}")] = -1
@@ -150,69 +129,58 @@ def text_features(texts: Sequence[str]) -> NDArray[np.float32]:
     >>> text_features(["How many primes are below 100?"]).shape == (1, len(feature_names()))
     True
     """
-    rows = np.zeros((len(texts), len(_NAMES) + len(_CLASSES) + len(_SUBSTRINGS) + len(_WORDS)), dtype=np.float32)
-    for i, text in enumerate(texts):
-        _measure(clip_text(text), rows[i])
+    rows = np.zeros((len(texts), _WIDTH), dtype=np.float32)
+    for text, row in zip(texts, rows):
+        if text:
+            _measure(clip_text(text), row)
+    np.log1p(rows[:, :_LOGGED], out=rows[:, :_LOGGED])
     return rows
 
 
 def _measure(text: str, row: NDArray[np.float32]) -> None:
     encoded = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8)
-    if not len(encoded):
-        return
-    classes = np.bincount(_TABLE[encoded], minlength=len(_CLASSES)) / len(encoded)
+    bytes_ = np.bincount(encoded, minlength=256)
     lines = text.split("\n")
     words = _WORD.findall(text.lower())
-    numbers = _NUMBER.findall(text)
-    n_words = max(len(words), 1)
-    largest, digits, decimals, longest = _number_statistics(numbers)
-    depth = int(np.cumsum(_DEPTH[encoded]).max())
-    non_ascii = _script_shares(text)
-    at = len(_NAMES)
-    row[:at] = (
-        np.log1p(len(text)),
-        np.log1p(len(words)),
-        np.log1p(len(lines)),
-        sum(map(len, words)) / n_words,
-        sum(len(word) > 8 for word in words) / n_words,
-        len(set(words)) / n_words,
-        np.log1p(max(map(len, lines))),
-        np.log1p(len(numbers)),
-        largest,
-        longest,
-        decimals,
-        digits,
+    # Every kind of measure has its place in the row; `at` walks along them.
+    row[: len(_COUNTS)] = (
+        len(text),
+        len(words),
+        len(lines),
+        max(map(len, lines)),
+        *_numbers(text),
         min(len(_CHOICE.findall(text)), 12),
-        np.log1p(max(depth, 0)),
-        np.log1p(max(len(line) - len(line.lstrip()) for line in lines)),
-        *non_ascii,
+        max(int(_DEPTH[encoded].cumsum().max()), 0),
+        max(map(len, _INDENT.findall(text)), default=0),
     )
-    row[at : at + len(_CLASSES)] = classes
-    at += len(_CLASSES)
-    row[at : at + len(_SUBSTRINGS)] = [text.count(mark) for mark in _SUBSTRINGS]
-    np.log1p(row[at : at + len(_SUBSTRINGS)], out=row[at : at + len(_SUBSTRINGS)])
-    at += len(_SUBSTRINGS)
+    at = len(_COUNTS)
     for word in words:
-        if word in _WORD_INDEX:
-            row[at + _WORD_INDEX[word]] += 1.0
-    np.log1p(row[at:], out=row[at:])
+        place = _WORD_INDEX.get(word)
+        if place is not None:
+            row[at + place] += 1.0
+    at += len(_WORDS)
+    row[at : at + len(_MARKS)] = bytes_[_MARK_BYTES]
+    at += len(_MARKS)
+    row[at : at + len(_PHRASES)] = [text.count(phrase) for phrase in _PHRASES]
+    at += len(_PHRASES)
+    count = max(len(words), 1)
+    long = sum([len(word) > _LONG for word in words])
+    row[at : at + 3] = (len("".join(words)) / count, long / count, len(set(words)) / count)
+    if not text.isascii():
+        row[at + 3 : at + len(_PLAIN)] = _script_shares(text)
+    row[at + len(_PLAIN) :] = bytes_ @ _SHARE_OF / len(encoded)
 
 
-def _number_statistics(numbers: list[str]) -> tuple[float, float, float, float]:
-    """Return log of the largest number, of the count of digits, of the decimals, and the longest number's length."""
-    if not numbers:
-        return 0.0, 0.0, 0.0, 0.0
-    longest = max(map(len, numbers))
-    # The integer part, at most 15 digits: enough to tell 7 from 7,000 without ever overflowing.
-    largest = max(int(re.split(r"[.,]", number, maxsplit=1)[0][:15]) for number in numbers)
-    decimals = sum("." in number for number in numbers)
-    digits = sum(map(len, numbers))
-    return float(np.log1p(largest)), float(np.log1p(digits)), float(np.log1p(decimals)), float(min(longest, 30))
+def _numbers(text: str) -> tuple[float, float, float, float, float]:
+    """Count numbers, their digits and decimal points; return also the largest and the longest."""
+    runs = _DIGITS.findall(text)
+    if not runs:
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    largest = min(max(map(float, runs)), _HUGE)
+    return len(runs), len("".join(runs)), len(_DECIMAL.findall(text)), largest, min(max(map(len, runs)), 30)
 
 
 def _script_shares(text: str) -> tuple[float, float, float, float, float]:
-    if text.isascii():
-        return 0.0, 0.0, 0.0, 0.0, 0.0
     points = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
     foreign = points[points > 127]
     latin = float((foreign < 0x250).sum())

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-
 from emafusion.estimators.ngrams import DIMENSIONS, WORD_BITS, count_chunks
 from emafusion.estimators.text_features import feature_names, text_features
 
@@ -38,6 +37,8 @@ class Views:
     """(n, q) leading principal components of ``semantic``."""
     labels: Floats | None = None
     """(n, c) probabilities of taxonomy labels, where a taxonomy gave them."""
+    near: NDArray[np.float64] | None = None
+    """(n, m) what the nearest neighbours forecast, for learners that build on it."""
 
     def __len__(self) -> int:
         return len(self.surface)
@@ -45,7 +46,8 @@ class Views:
     def take(self, rows: NDArray[Any] | slice) -> Views:
         """Select rows."""
         labels = None if self.labels is None else self.labels[rows]
-        return Views(self.surface[rows], self.lexical[rows], self.semantic[rows], self.axes[rows], labels)
+        near = None if self.near is None else self.near[rows]
+        return Views(self.surface[rows], self.lexical[rows], self.semantic[rows], self.axes[rows], labels, near)
 
 
 def unit_rows(matrix: Floats) -> Floats:
@@ -74,13 +76,20 @@ class ViewBuilder:
 
     def fit(self, texts: Sequence[str], embeddings: NDArray[Any]) -> Self:
         """Learn scales, document frequencies and both latent spaces. Needs scikit-learn."""
+        self.fit_transform(texts, embeddings)
+        return self
+
+    def fit_transform(
+        self, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None = None
+    ) -> Views:
+        """Fit, and view the same texts without measuring them twice."""
         surface = text_features(texts)
         self.center_ = surface.mean(axis=0)
         deviation = surface.std(axis=0)
         self.scale_ = np.where(deviation > 1e-6, 1.0 / np.maximum(deviation, 1e-6), 0.0).astype(np.float32)
         self._fit_lexical(texts)
         self._fit_axes(np.asarray(embeddings, dtype=np.float32))
-        return self
+        return self._join(surface, texts, embeddings, label_probs)
 
     def _fit_lexical(self, texts: Sequence[str]) -> None:
         from scipy import sparse
@@ -119,7 +128,12 @@ class ViewBuilder:
         self, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None = None
     ) -> Views:
         """View n texts with their (n, d) embeddings. Needs numpy only."""
-        surface = np.clip((text_features(texts) - self.center_) * self.scale_, -5.0, 5.0)
+        return self._join(text_features(texts), texts, embeddings, label_probs)
+
+    def _join(
+        self, surface: Floats, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None
+    ) -> Views:
+        surface = np.clip((surface - self.center_) * self.scale_, -5.0, 5.0)
         semantic = unit_rows(unit_rows(np.asarray(embeddings, dtype=np.float32)) - self.mean_)
         labels = None if label_probs is None else np.asarray(label_probs, dtype=np.float32)
         return Views(surface, self._lexical(texts), semantic, semantic @ self.rotation_, labels)

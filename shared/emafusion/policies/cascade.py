@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from emafusion.estimators.beliefs import Array
-from emafusion.estimators.difficulty import logit, sigmoid
+from emafusion.estimators.shared_difficulty import logit, sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try

@@ -1,17 +1,169 @@
-"""Routers that read the query (being written)."""
+"""Routers that read the query: the taxonomy's shipped prior, and the fitted hybrid of taxonomy and learned forecast.
+
+Familiar queries follow what the log shows around them; the less familiar a query, the more its forecast falls back to
+the suitability of its category, fitted or shipped (EMAFusion, arXiv 2504.10681, sections on taxonomy and hybrid routing).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
+from numpy.typing import NDArray
 
-from emafusion.routers.prior import PriceRouter
+from emafusion.config import Candidate, Pool
+from emafusion.encoders.base import Encoder
+from emafusion.errors import ArtefactError
+from emafusion.estimators.beliefs import Array
+from emafusion.learning.artefact import RoutingModel
+from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
+from emafusion.taxonomy.classifier import TaxonomyClassifier
+from emafusion.taxonomy.labels import Labels
+from emafusion.taxonomy.suitability import Suitability
+from emafusion.types import Forecast, Query, Usage
+
+__all__ = ["HybridRouter", "TaxonomyRouter"]
+
+UNFITTED_SPREAD = 0.15
+"""Standard deviation of a shipped forecast: a judgement."""
 
 
-class PriorRouter(PriceRouter):
-    def __init__(self, pool: Any, encoder: Any = None) -> None:
-        super().__init__(pool)
+def shipped_suitability(pool: Pool) -> Suitability:
+    """Phi before any outcome: abilities from prices, difficulties from the taxonomy."""
+    typical = np.array([pool.price(n).cost(Usage(750, 250)) for n in pool.names])
+    known = {n: _logit(c.ability) for n in pool.names if (c := pool[n]).ability is not None}
+    return Suitability().prior(pool.names, np.log(np.maximum(typical, 1e-12)), abilities=known)
 
 
-class HybridRouter(PriceRouter):
-    def __init__(self, pool: Any, model: Any, encoder: Any = None) -> None:
-        super().__init__(pool)
+def _logit(p: float) -> float:
+    p = min(max(p, 0.01), 0.99)
+    return float(np.log(p / (1 - p)))
+
+
+def call_costs(pool: Pool, query: Query, output_tokens: Array) -> tuple[float, ...]:
+    """USD expected of one call to each candidate; an output longer than the caller allows is not expected."""
+    limit = query.max_output_tokens or np.inf
+    return tuple(
+        pool.price(c.name or "").cost(Usage(query.prompt_tokens, int(min(tokens, limit, c.max_output_tokens or np.inf))))
+        for c, tokens in zip(pool, output_tokens)
+    )
+
+
+class TaxonomyRouter:
+    """The router before any outcome: what kind of query is this, and how do models of that price fare with it?
+
+    Parameters
+    ----------
+    pool
+    encoder
+        None loads the shipped one on first use.
+    suitability
+        Phi; by default the shipped prior.
+    """
+
+    def __init__(
+        self, pool: Pool, *, encoder: Encoder | None = None, suitability: Suitability | None = None
+    ) -> None:
+        self.pool, self._encoder = pool, encoder
+        self.suitability = suitability or shipped_suitability(pool)
+        self._classifier: TaxonomyClassifier | None = None
+
+    @property
+    def classifier(self) -> TaxonomyClassifier:
+        """Made on first use: it loads the encoder's table."""
+        if self._classifier is None:
+            self._classifier = TaxonomyClassifier(encoder=self._encoder)
+        return self._classifier
+
+    def forecast(self, query: Query) -> Forecast:
+        labels = self.labels(query)
+        p, sd = self.suitability.predict(labels.categories[None])
+        tokens = np.full(len(self.pool), TYPICAL_OUTPUT_TOKENS)
+        return Forecast(
+            candidates=self.pool.names,
+            p_good=tuple(p[0].tolist()),
+            spread=tuple(np.hypot(sd[0], UNFITTED_SPREAD).tolist()),
+            cost_usd=call_costs(self.pool, query, tokens),
+            output_tokens=tuple(tokens.tolist()),
+            familiarity=labels.familiarity,
+            category=labels.task,
+            labels={axis: labels.best(axis) for axis in ("task", "domain", "complexity", "format")},
+        )
+
+    def labels(self, query: Query) -> Labels:
+        return self.classifier.classify([query.text])[0]
+
+
+class HybridRouter:
+    """The fitted router.
+
+    Parameters
+    ----------
+    pool
+        May hold candidates that the log did not know: they are forecast by their category and price.
+    model
+    encoder
+        Must be the one that ``model`` was fitted with.
+
+    Raises
+    ------
+    ArtefactError
+        If the encoder is another one, or no candidate of the pool is known to the model.
+    """
+
+    def __init__(self, pool: Pool, model: RoutingModel, *, encoder: Encoder | None = None) -> None:
+        from emafusion.encoders import load_encoder
+
+        if encoder is None:
+            encoder = load_encoder(model.encoder)
+        if encoder.identity != model.encoder:
+            raise ArtefactError(
+                f"the router was fitted with encoder {model.encoder!r}, and {encoder.identity!r} was given: "
+                "give the same encoder, or fit again"
+            )
+        self.pool, self.model, self.encoder = pool, model, encoder
+        self.columns = model.columns(pool)
+        self.classifier = TaxonomyClassifier(encoder=encoder)
+        self._shipped = shipped_suitability(pool) if (self.columns < 0).any() else None
+
+    def forecast(self, query: Query) -> Forecast:
+        vectors = self.encoder.encode([query.text])
+        labels = self.classifier.classify([query.text], vectors)[0]
+        categories = labels.categories[None]
+        known = self.model.forecaster.predict([query.text], np.asarray(vectors, dtype=np.float64), categories)
+        p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
+        if self._shipped is not None:
+            new = self.columns < 0
+            shipped_p, shipped_sd = self._shipped.predict(categories)
+            p = np.where(new, shipped_p[0], p)
+            sd = np.where(new, np.hypot(shipped_sd[0], UNFITTED_SPREAD), sd)
+        tokens = np.where(np.isfinite(tokens), np.maximum(tokens, 1.0), self._usual(tokens))
+        rho, eps = self.model.regions.predict(vectors)
+        return Forecast(
+            candidates=self.pool.names,
+            p_good=tuple(np.clip(p, 0.005, 0.995).tolist()),
+            spread=tuple(sd.tolist()),
+            cost_usd=self._costs(query, known.in_tok[0], tokens),
+            output_tokens=tuple(tokens.tolist()),
+            familiarity=float(known.familiarity[0]),
+            category=labels.task,
+            labels={axis: labels.best(axis) for axis in ("task", "domain", "complexity", "format")},
+            right_agree=float(rho[0]),
+            wrong_agree=float(eps[0]),
+        )
+
+    def _gather(self, fitted: NDArray[np.float64]) -> Array:
+        return np.where(self.columns >= 0, fitted[np.maximum(self.columns, 0)], np.nan)
+
+    @staticmethod
+    def _usual(tokens: Array) -> float:
+        return float(np.nanmedian(tokens)) if np.isfinite(tokens).any() else TYPICAL_OUTPUT_TOKENS
+
+    def _costs(self, query: Query, in_tok: Array, tokens: Array) -> tuple[float, ...]:
+        """Input as long as this request, in the candidate's own count where the log showed how it differs."""
+        expected = self._gather(in_tok)
+        usual = np.where(np.isfinite(expected), expected, query.prompt_tokens)
+        # The forecast of input length is made from the text asked; a request that carries more (history, tools) is longer.
+        lengths = np.maximum(usual, 0.0) if query.prompt_tokens <= 2 * np.median(usual) else np.full(len(usual), query.prompt_tokens)
+        limit = query.max_output_tokens or np.inf
+        return tuple(
+            self.pool.price(n).cost(Usage(int(i), int(min(t, limit)))) for n, i, t in zip(self.pool.names, lengths, tokens)
+        )

@@ -1,7 +1,7 @@
-"""The nouns here are the `Taxonomy` (axes, labels, seeds, prior; a JSON file that users may extend) and a query's `Labels`.
+"""The nouns here are the `Taxonomy` (axes, labels, seeds, prior; JSON that users may extend) and a query's `Labels`.
 
-EMAFusion (arXiv 2504.10681) labels a query by task type, domain, reasoning complexity and input/output format. A category,
-the unit for which suitability is kept, is a task type at a complexity.
+EMAFusion (arXiv 2504.10681) labels a query by task type, domain, reasoning complexity and input/output format. A
+category, the unit for which suitability is kept, is a task type at a complexity.
 """
 
 from __future__ import annotations
@@ -118,7 +118,11 @@ class Taxonomy:
                 },
             },
             "seeds": [
-                {key: value for key, value in vars(seed).items() if value is not None and key in Seed.__dataclass_fields__}
+                {
+                    key: value
+                    for key, value in vars(seed).items()
+                    if value is not None and key in Seed.__dataclass_fields__
+                }
                 for seed in self.seeds
             ],
         }
@@ -137,7 +141,7 @@ class Taxonomy:
         """Prior difficulty of each category, in logits, shape (number of categories,)."""
         task = [self.prior.task_difficulty.get(label, 0.0) for label in self.axes["task"]]
         level = [self.prior.complexity_difficulty.get(label, 0.0) for label in self.axes["complexity"]]
-        return np.add.outer(np.array(task), np.array(level)).ravel()
+        return np.array([hard + level_hard for hard in task for level_hard in level], dtype=np.float64)
 
     @cached_property
     def identity(self) -> str:
@@ -181,7 +185,6 @@ class Labels:
     def format(self) -> str:
         return self.best("format")
 
-    @property
     def categories(self) -> NDArray[np.float64]:
         """Probability of each ``task/complexity`` category, the product of the two axes, ordered as in the taxonomy."""
         return np.outer(self.probabilities["task"], self.probabilities["complexity"]).ravel()

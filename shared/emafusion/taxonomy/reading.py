@@ -31,7 +31,9 @@ def read_taxonomy(content: Any, source: str) -> Taxonomy:
     for axis, labels in axes.items():
         bare = sorted(set(labels) - {seed.label(axis) for seed in seeds})
         if bare:
-            raise ConfigError(f"{source}: seeds: label {bare[0]!r} of axis {axis} has no seed; add a few utterances for it")
+            raise ConfigError(
+                f"{source}: seeds: label {bare[0]!r} of axis {axis} has no seed; add a few utterances for it"
+            )
     name = _text(top.get("name", "custom"), f"{source}: name")
     return Taxonomy(name=name, axes=axes, seeds=seeds, prior=_prior(top.get("prior", {}), f"{source}: prior", axes))
 

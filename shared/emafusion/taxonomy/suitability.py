@@ -1,7 +1,7 @@
 """The noun here is `Suitability`: how likely each candidate is to answer a category of queries well.
 
-The paper's Phi(F_i, T(x)) >= tau_c (EMAFusion, arXiv 2504.10681), as an empirical-Bayes estimate that starts at the shipped
-prior, and ends at the observed rates.
+The paper's Phi(F_i, T(x)) >= tau_c (EMAFusion, arXiv 2504.10681), as an empirical-Bayes estimate that starts at the
+shipped prior and ends at the observed rates.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Suitability:
     offset_scale : float
         Standard deviation of the normal penalty on the parent's offsets, in logits.
     concentration : float, optional
-        alpha, in outcomes. Unless given, `fit` takes the value of the greatest beta-binomial marginal likelihood in 1..512.
+        alpha, in outcomes. Unless given, `fit` takes the value in 1..512 of the greatest beta-binomial likelihood.
 
     Attributes
     ----------
@@ -86,7 +86,9 @@ class Suitability:
         taxonomy = self.taxonomy or Taxonomy.default()
         prices = np.asarray(log_prices, dtype=np.float64)
         if prices.shape != (len(candidates),):
-            raise ConfigError(f"log_prices has shape {prices.shape}, expected one price for {len(candidates)} candidates")
+            raise ConfigError(
+                f"log_prices has shape {prices.shape}, expected one price for {len(candidates)} candidates"
+            )
         low, high = taxonomy.prior.ability_cheapest, taxonomy.prior.ability_dearest
         ability = low + (high - low) * _price_ranks(prices)
         for position, candidate in enumerate(candidates):
@@ -153,9 +155,10 @@ class Suitability:
         """
         expected, _ = self.predict(label_probs)
         threshold = self._probabilities(label_probs) @ self.tau_
-        # Where the best candidate changes between likely categories, no single one may reach the mean of the thresholds.
+        # Where the best candidate changes between likely categories, none may reach the mean of the thresholds.
         reachable = np.minimum(threshold, expected.max(axis=1))
-        return expected >= reachable[:, None] - 1e-12
+        mask: NDArray[np.bool_] = expected >= reachable[:, None] - 1e-12
+        return mask
 
     def to_arrays(self) -> dict[str, Any]:
         """Return statistics and settings: arrays, numbers and texts, to be written as JSON or .npz."""
@@ -177,7 +180,9 @@ class Suitability:
         """Rebuild what `to_arrays` returned; `ArtefactError` when it belongs to another taxonomy."""
         used = taxonomy or Taxonomy.default()
         if arrays.get("taxonomy") != used.identity:
-            raise ArtefactError(f"suitability was fitted with taxonomy {arrays.get('taxonomy')!r}, not {used.identity!r}")
+            raise ArtefactError(
+                f"suitability was fitted with taxonomy {arrays.get('taxonomy')!r}, not {used.identity!r}"
+            )
         try:
             self = cls(
                 taxonomy=taxonomy,
@@ -228,7 +233,7 @@ class Suitability:
             hessian = np.diag(np.concatenate([weight.sum(axis=1), weight.sum(axis=0)]) + penalty)
             hessian[:rows, rows:], hessian[rows:, :rows] = weight, weight.T
             step = np.linalg.solve(hessian, gradient)
-            # The likelihood is concave, but a full step may overshoot where rates saturate: half a logit at a time is safe.
+            # The likelihood is concave, but a full step may overshoot where rates saturate: half a logit is safe.
             offsets += step * min(1.0, 0.5 / max(float(np.abs(step).max()), 1e-12))
             if np.abs(step).max() < 1e-9:
                 break

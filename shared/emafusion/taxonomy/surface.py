@@ -17,25 +17,29 @@ _LONGEST = 8_000  # characters looked at, half from each end
 
 _COUNTED: dict[str, re.Pattern[str]] = {
     "code": re.compile(
-        r"```|\b(?:def|class|return|import|print|function|const|var|void|assert|elif|SELECT|fn)\b(?=[ (\n])|[;{}]\s*\n|=="
+        r"```|\b(?:def|class|return|import|print|function|const|var|void|assert|elif|SELECT|fn)\b(?=[ (\n])"
+        r"|[;{}][ \t]*\n|=="
     ),
     "calls": re.compile(r"\b\w+(?:\.\w+)*\((?=[^)\s])"),
     "formula": re.compile(r"\\(?:frac|sqrt|sum|int|begin|le|ge|cdot|log|sin|cos|[\[(])|\$[^$\n]+\$|\^\{?\w"),
     "numbers": re.compile(r"\d+(?:[.,]\d+)*"),
     "options": re.compile(r"(?:(?<=^)|(?<=[\s(]))\(?[A-Ja-jА-Г1-9](?:\)|[.:]\s)(?=\s*\S)", re.MULTILINE),
     "json_keys": re.compile(r'"[\w$.-]+"\s*:'),
-    "tools": re.compile(r"\b(?:functions?|tools?|funktionen|werkzeuge|fonctions?|funci[oó]n(?:es)?|parameters)\b|函数|工具", re.I),
+    "tools": re.compile(
+        r"\b(?:functions?|tools?|funktionen|werkzeuge|fonctions?|funci[oó]n(?:es)?|parameters)\b|函数|工具", re.I
+    ),
     "question": re.compile(r"[?？؟]"),
     "quotes": re.compile(r"[\"“”„«»「」]"),
     "lines": re.compile(r"\n"),
-    "table": re.compile(r"(?:[^,;|\n]+[,;|]){2,}[^,;|\n]+(?:\n|$)|</?\w+>"),
+    "separators": re.compile(r"[;|\t]|</?\w+>"),
+    "commas": re.compile(r"[,，、]"),
 }
 
 SURFACE_FEATURES = (*_COUNTED, "length", "digit_share", "non_latin_share", "symbol_share")
 
 
 def surface_features(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return shape (n, len(SURFACE_FEATURES)): log counts, log length (scaled to about 0..1), and shares of characters."""
+    """Return shape (n, len(SURFACE_FEATURES)): log counts, log length (about 0..1), and shares of characters."""
     rows = np.empty((len(texts), len(SURFACE_FEATURES)), dtype=np.float32)
     for row, full in zip(rows, texts):
         text = full if len(full) <= _LONGEST else full[: _LONGEST // 2] + full[-_LONGEST // 2 :]

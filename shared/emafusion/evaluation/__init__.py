@@ -1,0 +1,1 @@
+"""Evaluation: recorded logs, simulation, replay, metrics, baselines and reports."""

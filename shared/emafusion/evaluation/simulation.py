@@ -1,0 +1,150 @@
+"""The policy over a whole log at once: every request in lockstep, in arrays.
+
+The same planning code that serves one request here serves thousands, which makes fitting by simulation and frontiers
+of dozens of objectives affordable. Replay through the engine itself is :mod:`emafusion.evaluation.replay`; a test
+holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.estimators.belief_model import BeliefModel
+from emafusion.estimators.beliefs import Array, Evidence, IntArray
+from emafusion.estimators.shared_difficulty import logit
+from emafusion.policies.planning import STOP, Problem, plan
+
+__all__ = ["Recording", "Run", "simulate"]
+
+Visit = Callable[[IntArray, NDArray[np.bool_]], None]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """n recorded queries as a policy meets them.
+
+    Attributes
+    ----------
+    p, expected_cost : (n, m)
+        Forecast before any answer.
+    rho, eps : (n,)
+    label, usable, llr : (n, m)
+        What each answer would show the panel once it was given.
+    asked : bool (n, m)
+        Candidates that have an outcome; others cannot be tried.
+    cost, score : (n, m)
+        What a call cost, and how good its answer was (NaN where unknown); the policy sees neither beforehand.
+    """
+
+    p: Array
+    expected_cost: Array
+    rho: Array
+    eps: Array
+    label: IntArray
+    usable: NDArray[np.bool_]
+    llr: Array
+    asked: NDArray[np.bool_]
+    cost: Array
+    score: Array
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def take(self, rows: IntArray) -> Recording:
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def evidence(self, model: BeliefModel, right: Array, rows: IntArray, ran: NDArray[np.bool_]) -> Evidence:
+        """What is known of ``rows`` once ``ran`` have answered."""
+        return Evidence(
+            right=right[rows],
+            log_nodes=np.log(model.difficulty.grid()[1]),
+            ran=ran,
+            label=np.where(ran, self.label[rows], -1),
+            llr=np.where(ran, self.llr[rows], 0.0),
+            eps=self.eps[rows],
+            rho=self.rho[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a policy did with each of n queries: candidate, its confidence, USD spent, score (NaN if unknown), calls."""
+
+    answered: IntArray
+    confidence: Array
+    cost: Array
+    score: Array
+    ran: NDArray[np.bool_]
+
+
+def simulate(
+    recording: Recording,
+    model: BeliefModel,
+    value: Array | float,
+    *,
+    floor: float | None = None,
+    reference: int = 0,
+    only: NDArray[np.bool_] | None = None,
+    width: int = 6,
+    depth: int = 3,
+    visit: Visit | None = None,
+) -> Run:
+    """Run the lookahead policy over a recording.
+
+    Parameters
+    ----------
+    value
+        USD that a good answer is worth, for all or each.
+    only : bool (m,)
+        Candidates to which the choice is confined.
+    visit
+        Called at every step with the rows still open and what has run for them.
+    """
+    n, m = recording.p.shape
+    values = np.broadcast_to(np.asarray(value, dtype=np.float64), (n,))
+    right = model.difficulty.right(recording.p)
+    ran = np.zeros((n, m), dtype=bool)
+    cost, confidence = np.zeros(n), np.zeros(n)
+    answered = np.full(n, -1)
+    allowed = recording.asked if only is None else recording.asked & (only | ~(recording.asked & only).any(1, keepdims=True))
+    active = np.arange(n)
+    while len(active):
+        here = ran[active]
+        if visit is not None:
+            visit(active, here)
+        open_ = allowed[active] & ~here
+        usable = here & recording.usable[active]
+        usable = np.where((usable.any(1) | open_.any(1))[:, None], usable, here)
+        problem = Problem(
+            recording.evidence(model, right, active, here),
+            recording.p[active],
+            recording.expected_cost[active],
+            open_,
+            usable,
+            values[active],
+            floor,
+            reference,
+        )
+        solved = plan(problem, model.calibration, width=width, depth=depth)
+        action = np.where(
+            (solved.action == STOP) & (solved.answer < 0), _bargain(solved.confidence, problem), solved.action
+        )
+        stop = action == STOP
+        ended = active[stop]
+        answered[ended] = solved.answer[stop]
+        confidence[ended] = solved.confidence[stop, solved.answer[stop]]
+        going, tried = active[~stop], action[~stop]
+        ran[going, tried] = True
+        cost[going] += recording.cost[going, tried]
+        active = going
+    return Run(answered, confidence, cost, recording.score[np.arange(n), answered], ran)
+
+
+def _bargain(confidence: Array, problem: Problem) -> IntArray:
+    """Something must answer: most odds of a good answer per expense."""
+    odds = logit(confidence) - np.log(np.maximum(problem.cost, 1e-9))
+    return np.asarray(np.where(problem.open, odds, -np.inf).argmax(1))

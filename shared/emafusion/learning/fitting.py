@@ -1,0 +1,336 @@
+"""Fitting a router from an outcome log: forecast, agreement, difficulty, evidence, calibration, curve.
+
+Everything downstream of the forecast is fitted on out-of-fold forecasts, so it meets at fit time the quality of
+forecast that it will meet when serving. The confidence is calibrated on states that the policy itself visits
+(two rounds), for a policy that picks the best-looking of many beliefs is otherwise too sure of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emafusion.config import Pool
+from emafusion.encoders.base import Encoder
+from emafusion.errors import LogError
+from emafusion.estimators.belief_model import BeliefModel
+from emafusion.estimators.beliefs import Array, IntArray, infer
+from emafusion.estimators.confidence import ConfidenceCalibration, own_group
+from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.estimators.evidence import AnswerEvidence
+from emafusion.estimators.forecaster import Forecaster
+from emafusion.estimators.forecasts import Forecasts
+from emafusion.estimators.regions import AgreementRegions
+from emafusion.evaluation.simulation import Recording, simulate
+from emafusion.learning.artefact import RoutingModel
+from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, tabulate
+from emafusion.log import LoggedQuery, read_log
+from emafusion.policies.trade_off import Curve
+from emafusion.taxonomy.classifier import TaxonomyClassifier
+from emafusion.taxonomy.suitability import Suitability
+
+__all__ = ["FitReport", "fit_router", "fit_table"]
+
+GRID = 13
+"""Values of a good answer at which the curve is measured."""
+CURVE_ROWS = 1200
+ROUNDS = 2
+ROUND_ROWS = 700
+SILENT: Callable[[str, float], None] = lambda stage, done: None  # noqa: E731
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What fitting found, for people.
+
+    Attributes
+    ----------
+    queries, labelled
+        Lines in the log, and those with at least one score.
+    curve
+        Average cost and quality over the range of objectives, out of fold.
+    forecast
+        The forecaster's own report.
+    """
+
+    queries: int
+    labelled: int
+    candidates: tuple[str, ...]
+    curve: Curve
+    forecast: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "queries": self.queries,
+            "labelled": self.labelled,
+            "candidates": list(self.candidates),
+            "curve": self.curve.to_config(),
+            "forecast": dict(self.forecast),
+        }
+
+
+def fit_router(
+    log: str | Path | Iterable[Mapping[str, Any]],
+    *,
+    encoder: Encoder | None = None,
+    pool: Pool | None = None,
+    seed: int = 0,
+    progress: Callable[[str, float], None] = SILENT,
+) -> tuple[RoutingModel, FitReport]:
+    """Fit on a log.
+
+    Parameters
+    ----------
+    pool
+        Candidates to fit for; by default those of the log, with prices inferred from its costs.
+    progress
+        Called with the stage's name and the share done.
+
+    Raises
+    ------
+    LogError
+        If the log cannot be read, or fewer than 50 of its queries have scores.
+    """
+    entries = read_log(log)
+    names = tuple(n for n in pool.names if any(n in q.outcomes for q in entries)) if pool else None
+    if names is not None and not names:
+        raise LogError(
+            f"the log has outcomes of {', '.join(sorted({c for q in entries for c in q.outcomes}))}, "
+            f"and none of the pool's candidates ({', '.join(pool.names if pool else ())})"
+        )
+    table = tabulate(entries, names)
+    if encoder is None:
+        from emafusion.encoders import default_encoder
+
+        encoder = default_encoder()
+    progress("reading answers", 0.0)
+    answers = read_answers(entries, table, encoder)
+    return fit_table(table, answers, encoder, seed=seed, progress=progress)
+
+
+def fit_table(
+    table: LogTable,
+    answers: Answers,
+    encoder: Encoder,
+    *,
+    embeddings: Array | None = None,
+    seed: int = 0,
+    progress: Callable[[str, float], None] = SILENT,
+) -> tuple[RoutingModel, FitReport]:
+    """:func:`fit_router` on arrays."""
+    labelled = int((~np.isnan(table.score)).any(1).sum())
+    if labelled < 50:
+        raise LogError(f"the log has scores for {labelled} queries: fitting needs at least 50; until then serve unfitted")
+    progress("encoding", 0.05)
+    vectors = np.asarray(encoder.encode(table.texts), dtype=np.float64) if embeddings is None else embeddings
+    classifier = TaxonomyClassifier(encoder=encoder)
+    labels = classifier.categories(table.texts, vectors)
+    progress("forecast", 0.1)
+    forecaster = Forecaster(seed=seed).fit(table.texts, vectors, table.score, table.in_tok, table.out_tok, labels)
+    prices = {name: infer_price(table, name) for name in table.candidates}
+    typical = np.array([prices[n].input * 750 + prices[n].output * 250 for n in table.candidates])
+    suitability = Suitability().fit(
+        labels, table.score, candidates=table.candidates, log_prices=np.log(np.maximum(typical, 1e-9))
+    )
+    progress("agreement", 0.6)
+    regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score)
+    model = RoutingModel(
+        encoder=encoder.identity,
+        prices=prices,
+        forecaster=forecaster,
+        suitability=suitability,
+        regions=regions,
+        belief=BeliefModel.prior(table.candidates),
+        curve=None,
+        queries=labelled,
+        seed=seed,
+    )
+    recording = record(model, table, answers, vectors, forecaster.oof_)
+    belief = _fit_beliefs(recording, table, answers, forecaster.oof_, seed, progress)
+    recording = with_evidence(recording, belief, table, answers, forecaster.oof_)
+    belief = _calibrate(recording, belief, seed, progress)
+    progress("curve", 0.85)
+    curve = measure_curve(recording, belief, seed=seed)
+    model = model.with_beliefs(belief, curve)
+    progress("done", 1.0)
+    return model, FitReport(len(table), labelled, table.candidates, curve, forecaster.report_)
+
+
+def expected_cost(prices: Mapping[str, Any], candidates: tuple[str, ...], forecasts: Forecasts, table: LogTable) -> Array:
+    """USD expected of each call: forecast output, and input as forecast or as long as the prompt."""
+    inp = np.array([prices[n].input for n in candidates]) / 1e6
+    out = np.array([prices[n].output for n in candidates]) / 1e6
+    tokens_in = np.where(np.isfinite(forecasts.in_tok), forecasts.in_tok, table.prompt_tokens[:, None])
+    tokens_out = np.where(np.isfinite(forecasts.out_tok), forecasts.out_tok, 250.0)
+    return np.asarray(tokens_in * inp + np.maximum(tokens_out, 1.0) * out)
+
+
+def record(model: RoutingModel, table: LogTable, answers: Answers, vectors: Array, forecasts: Forecasts) -> Recording:
+    """A log as the policy meets it, with these forecasts; without evidence of single answers."""
+    rho, eps = model.regions.predict(vectors)
+    # A candidate that was asked but whose cost was not noted is taken at its expected cost.
+    expected = expected_cost(model.prices, table.candidates, forecasts, table)
+    return Recording(
+        p=np.clip(forecasts.p, 0.005, 0.995),
+        expected_cost=expected,
+        rho=rho,
+        eps=eps,
+        label=answers.label,
+        usable=answers.usable,
+        llr=np.zeros_like(forecasts.p),
+        asked=table.asked,
+        cost=np.where(np.isnan(table.cost), expected, table.cost),
+        score=table.score,
+    )
+
+
+def with_evidence(
+    recording: Recording, belief: BeliefModel, table: LogTable, answers: Answers, forecasts: Forecasts
+) -> Recording:
+    """Add what each answer shows by itself."""
+    from dataclasses import replace
+
+    rows, cols = np.nonzero(answers.known)
+    features = belief.evidence.features(
+        answers.rules[rows, cols], table.out_tok[rows, cols], forecasts.out_tok[rows, cols], cols
+    )
+    llr = np.zeros_like(recording.p)
+    llr[rows, cols] = belief.evidence.llr(features)
+    return replace(recording, llr=llr)
+
+
+def _fit_beliefs(
+    recording: Recording,
+    table: LogTable,
+    answers: Answers,
+    forecasts: Forecasts,
+    seed: int,
+    progress: Callable[[str, float], None],
+) -> BeliefModel:
+    m = len(table.candidates)
+    progress("difficulty", 0.65)
+    difficulty = SharedDifficulty().fit(recording.p, table.score, seed=seed)
+    rows, cols = np.nonzero(answers.known & ~np.isnan(table.score))
+    evidence = AnswerEvidence().start(m)
+    if len(rows):
+        evidence.fit(
+            answers.rules[rows, cols],
+            table.out_tok[rows, cols],
+            forecasts.out_tok[rows, cols],
+            cols,
+            recording.p[rows, cols],
+            table.score[rows, cols],
+            m,
+        )
+    return BeliefModel(table.candidates, difficulty, ConfidenceCalibration().start(m), evidence, fitted=True)
+
+
+class _States:
+    """States met, as rows for calibration."""
+
+    def __init__(self, recording: Recording, belief: BeliefModel) -> None:
+        self.recording, self.belief = recording, belief
+        self.right = belief.difficulty.right(recording.p)
+        self.rows: list[tuple[Array, IntArray, Any, Array]] = []
+
+    def add(self, rows: IntArray, ran: Any) -> None:
+        recording = self.recording
+        evidence = recording.evidence(self.belief, self.right, rows, ran)
+        posterior = infer(evidence)
+        features = ConfidenceCalibration.features(
+            posterior.p, recording.p[rows], own_group(evidence, posterior), ran.sum(1, keepdims=True)
+        )
+        known = ~np.isnan(recording.score[rows])
+        self.rows.append((features[known], np.nonzero(known)[1], ran[known], recording.score[rows][known]))
+
+    def fit(self) -> ConfidenceCalibration:
+        features, candidate, ran, score = (np.concatenate(x) for x in zip(*self.rows))
+        return ConfidenceCalibration().fit(features, candidate, ran, score, m=self.recording.p.shape[1])
+
+
+def _calibrate(
+    recording: Recording, belief: BeliefModel, seed: int, progress: Callable[[str, float], None]
+) -> BeliefModel:
+    """Calibrate on random states, then on those that the policy visits over the whole range of objectives."""
+    from dataclasses import replace
+
+    rng = np.random.default_rng(seed)
+    states = _States(recording, belief)
+    everyone = np.arange(len(recording))
+    for _ in range(3):
+        order = np.where(recording.asked, rng.random(recording.p.shape), 2.0).argsort(1).argsort(1)
+        states.add(everyone, (order < rng.integers(0, 5, len(everyone))[:, None]) & recording.asked)
+    belief = replace(belief, calibration=states.fit())
+    low, high = value_range(recording)
+    for round_ in range(ROUNDS):
+        progress("calibration", 0.7 + 0.07 * round_)
+        rows = rng.permutation(len(recording))[:ROUND_ROWS]
+        values = np.exp(rng.uniform(np.log(low), np.log(high), len(rows)))
+        simulate(recording.take(rows), belief, values, visit=lambda r, ran: states.add(rows[r], ran))  # noqa: B023
+        belief = replace(belief, calibration=states.fit())
+    return belief
+
+
+def value_range(recording: Recording) -> tuple[float, float]:
+    """Values of a good answer from "only the cheapest pays" to "money is no object"."""
+    mean = np.array([c[a].mean() if a.any() else np.nan for c, a in zip(recording.cost.T, recording.asked.T)])
+    positive = mean[np.isfinite(mean) & (mean > 0)]
+    low, high = (positive.min(), positive.max()) if len(positive) else (1e-6, 1e-3)
+    return float(2.0 * low), float(200.0 * high)
+
+
+def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, grid: int = GRID) -> Curve:
+    """Simulate the policy over a grid of values on a sample of the rows with scores."""
+    rng = np.random.default_rng(seed + 1)
+    rows = np.nonzero((~np.isnan(recording.score)).any(1))[0]
+    rows = np.sort(rng.permutation(rows)[:CURVE_ROWS])
+    part = recording.take(rows)
+    names = belief.candidates
+    mean_cost = np.array([np.nanmean(np.where(part.asked, part.cost, np.nan)[:, j]) if part.asked[:, j].any() else np.inf for j in range(len(names))])
+    alone = {
+        n: (float(mean_cost[j]), float(np.nanmean(part.score[:, j])))
+        for j, n in enumerate(names)
+        if np.isfinite(mean_cost[j]) and (~np.isnan(part.score[:, j])).any()
+    }
+    reference = max(alone, key=lambda n: alone[n][0])
+    ref = names.index(reference)
+    values = np.geomspace(*value_range(part), grid)
+    out: dict[str, list[Any]] = {"cost": [], "quality": [], "advantage": [], "shortfall": []}
+    for value in values:
+        run = simulate(part, belief, float(value))
+        seen = ~np.isnan(run.score)
+        out["cost"].append(float(run.cost.mean()))
+        out["quality"].append(float(run.score[seen].mean()))
+        out["advantage"].append(_advantage(part, run.score, run.cost, value))
+        both = seen & ~np.isnan(part.score[:, ref])
+        gap = run.score[both] - part.score[both, ref]
+        out["shortfall"].append((float(gap.mean()), float(gap.std() / np.sqrt(max(len(gap), 1)) + 1e-4)) if len(gap) else (-1.0, 1.0))
+    return Curve(
+        tuple(values.tolist()),
+        tuple(np.maximum.accumulate(out["cost"]).tolist()),
+        tuple(out["quality"]),
+        tuple(out["advantage"]),
+        tuple(out["shortfall"]),
+        reference,
+        alone[reference][1],
+        alone,
+    )
+
+
+def _advantage(part: Recording, score: Array, cost: Array, value: float) -> float:
+    """Utility of the policy over the best constant choice, in standard errors of the paired difference."""
+    constant = np.where(part.asked, value * part.score - part.cost, np.nan)
+    enough = part.asked.mean(0) > 0.8
+    means = np.where(enough & (~np.isnan(constant)).any(0), np.nan_to_num(np.nanmean(constant, 0), nan=-np.inf), -np.inf)
+    if not np.isfinite(means).any():
+        return float("inf")
+    best = constant[:, int(means.argmax())]
+    mine = value * score - cost
+    both = ~np.isnan(best) & ~np.isnan(mine)
+    gap = mine[both] - best[both]
+    error = gap.std() / np.sqrt(max(int(both.sum()), 1))
+    return float(gap.mean() / error) if error > 0 else 0.0

@@ -1,0 +1,116 @@
+"""The ways in which an answer comes about, and every way in which a caller can ask for it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from emafusion.policies.moves import Accept, Ask, Move, Try
+from langchain_emafusion import ChatEMAFusion
+
+__all__ = ["ASK", "DIRECT", "JUDGED", "PATHS", "READERS", "graph_over", "paths", "readers"]
+
+ASK = "What does the dear one say?"
+
+DIRECT: tuple[Move, ...] = (Try(("dear",), commit=True),)
+CASCADE: tuple[Move, ...] = (Try(("cheap",)), Ask(("llm",), "cheap"), Try(("dear",), commit=True))
+JUDGED: tuple[Move, ...] = (Try(("cheap", "dear")), Ask(("llm",), "cheap"), Ask(("llm",), "dear"), Accept("dear"))
+PATHS = {"direct": DIRECT, "cascade": CASCADE, "judged": JUDGED}
+
+paths = pytest.mark.parametrize("moves", list(PATHS.values()), ids=list(PATHS))
+
+
+def graph_over(llm: Any, **compiled: Any) -> Any:
+    """A LangGraph graph of one node that calls ``llm``."""
+
+    def say(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [llm.invoke(state["messages"])]}
+
+    async def asay(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await llm.ainvoke(state["messages"])]}
+
+    from langchain_core.runnables import RunnableLambda
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("say", RunnableLambda(say, asay))
+    graph.add_edge(START, "say")
+    graph.add_edge("say", END)
+    return graph.compile(**compiled)
+
+
+def _text(message: Any) -> str:
+    return str(message.text) if isinstance(message, (AIMessage, AIMessageChunk)) else ""
+
+
+async def _stream(llm: ChatEMAFusion) -> str:
+    return "".join(_text(c) for c in llm.stream(ASK))
+
+
+async def _astream(llm: ChatEMAFusion) -> str:
+    return "".join([_text(c) async for c in llm.astream(ASK)])
+
+
+async def _events_v2(llm: ChatEMAFusion) -> str:
+    events = [e async for e in llm.astream_events(ASK, version="v2")]
+    return "".join(_text(e["data"]["chunk"]) for e in events if e["event"] == "on_chat_model_stream")
+
+
+async def _events_v2_of_a_chain(llm: ChatEMAFusion) -> str:
+    from langchain_core.prompts import ChatPromptTemplate
+
+    chain = ChatPromptTemplate.from_template("{question}") | llm
+    events = [e async for e in chain.astream_events({"question": ASK}, version="v2")]
+    return "".join(_text(e["data"]["chunk"]) for e in events if e["event"] == "on_chat_model_stream")
+
+
+async def _events_v2_of_invoke(llm: ChatEMAFusion) -> str:
+    """A graph's node calls ``ainvoke``; LangChain makes it stream for the listener."""
+    inputs = {"messages": [HumanMessage(ASK)]}
+    events = [e async for e in graph_over(llm).astream_events(inputs, version="v2")]
+    return "".join(_text(e["data"]["chunk"]) for e in events if e["event"] == "on_chat_model_stream")
+
+
+def _deltas(events: Any) -> str:
+    return "".join(e["delta"].get("text", "") for e in events if e["event"] == "content-block-delta")
+
+
+async def _events_v3(llm: ChatEMAFusion) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # beta
+        return _deltas(list(llm.stream_events(ASK, version="v3")))
+
+
+async def _aevents_v3(llm: ChatEMAFusion) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # beta
+        return _deltas([e async for e in await llm.astream_events(ASK, version="v3")])
+
+
+async def _langgraph(llm: ChatEMAFusion) -> str:
+    inputs = {"messages": [HumanMessage(ASK)]}
+    return "".join(_text(m) for m, _ in graph_over(llm).stream(inputs, stream_mode="messages"))
+
+
+async def _alanggraph(llm: ChatEMAFusion) -> str:
+    inputs = {"messages": [HumanMessage(ASK)]}
+    return "".join([_text(m) async for m, _ in graph_over(llm).astream(inputs, stream_mode="messages")])
+
+
+READERS: dict[str, Callable[[ChatEMAFusion], Awaitable[str]]] = {
+    "stream": _stream,
+    "astream": _astream,
+    "astream_events v2": _events_v2,
+    "astream_events v2 of a chain": _events_v2_of_a_chain,
+    "astream_events v2 of a graph": _events_v2_of_invoke,
+    "stream_events v3": _events_v3,
+    "astream_events v3": _aevents_v3,
+    "langgraph messages": _langgraph,
+    "langgraph messages, async": _alanggraph,
+}
+
+readers = pytest.mark.parametrize("read", list(READERS.values()), ids=list(READERS))
