@@ -66,20 +66,28 @@ class Calibration:
 
 def _platt(z: NDArray[Any], y: NDArray[Any]) -> tuple[float, float]:
     """Logistic regression of y on z, its slope drawn towards one (Platt, 1999), by Newton's method."""
-    slope, bias = 1.0, 0.0
+    pull = _SLOPE_PULL * np.array([1.0, 0.1])
+    design = np.stack([z, np.ones_like(z)], axis=1)
+    line = np.array([1.0, 0.0])
+
+    def loss(candidate: NDArray[Any]) -> float:
+        bent = design @ candidate
+        moved = candidate - np.array([1.0, 0.0])
+        return float((np.logaddexp(0.0, bent) - y * bent).sum() + 0.5 * (pull * moved**2).sum())
+
     for _ in range(_ROUNDS):
-        p = sigmoid(slope * z + bias)
-        gap, weight = p - y, np.maximum(p * (1.0 - p), 1e-6)
-        gradient = np.array([gap @ z + _SLOPE_PULL * (slope - 1.0), gap.sum() + _SLOPE_PULL * bias * 0.1])
-        cross = float(weight @ z)
-        curvature = np.array(
-            [[float(weight @ (z * z)) + _SLOPE_PULL, cross], [cross, float(weight.sum()) + _SLOPE_PULL * 0.1]]
-        )
+        p = sigmoid(design @ line)
+        gradient = design.T @ (p - y) + pull * (line - np.array([1.0, 0.0]))
+        curvature = (design * (p * (1.0 - p))[:, None]).T @ design + np.diag(pull)
         step = np.linalg.solve(curvature, gradient)
-        slope, bias = slope - step[0], bias - step[1]
-        if np.abs(step).max() < 1e-8:
+        # From an overconfident start a full step overshoots without end: halve it until the loss falls.
+        before = loss(line)
+        while loss(line - step) > before and np.abs(step).max() > 1e-8:
+            step = step / 2.0
+        line = line - step
+        if np.abs(step).max() < 1e-7:
             break
-    return max(float(slope), 0.05), float(bias)
+    return max(float(line[0]), 0.05), float(line[1])
 
 
 def _isotonic(z: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -75,7 +75,7 @@ class TaxonomyRouter:
 
     def forecast(self, query: Query) -> Forecast:
         labels = self.labels(query)
-        p, sd = self.suitability.predict(labels.categories[None])
+        p, sd = self.suitability.predict(labels.categories()[None])
         tokens = np.full(len(self.pool), TYPICAL_OUTPUT_TOKENS)
         return Forecast(
             candidates=self.pool.names,
@@ -127,7 +127,7 @@ class HybridRouter:
     def forecast(self, query: Query) -> Forecast:
         vectors = self.encoder.encode([query.text])
         labels = self.classifier.classify([query.text], vectors)[0]
-        categories = labels.categories[None]
+        categories = labels.categories()[None]
         known = self.model.forecaster.predict([query.text], np.asarray(vectors, dtype=np.float64), categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
         if self._shipped is not None:
