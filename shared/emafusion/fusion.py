@@ -86,7 +86,7 @@ class Fusion:
         stream_mode: StreamMode = "auto",
         abstain_below: float = 0.0,
         width: int = 6,
-        depth: int = 3,
+        depth: int = 2,
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")

@@ -15,12 +15,14 @@ from typing import Any
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed
+from emafusion.judges.panel import Belief
+from emafusion.policies.moves import Accept, Ask, Move, Try
 from emafusion.tokens import count_tokens
 from emafusion.types import Attempt, Call, Decision, Forecast, Message, Query, Reply, Result, Usage, Verdict
 from llamaindex_emafusion import EMAFusion
 from llamaindex_emafusion.resolve import resolve
 
-__all__ = ["Cascade", "Direct", "ScriptedEMAFusion", "ScriptedFusion"]
+__all__ = ["Cascade", "Direct", "DraftJudgeEscalate", "ScriptedEMAFusion", "ScriptedFusion"]
 
 JUDGE_PROMPT = "You are a judge of answers. Write one number from 0 to 1."
 
@@ -158,6 +160,26 @@ class _Run:
             reason="as the script says",
         )
         return Result(self.replies[name], decision)
+
+
+class DraftJudgeEscalate:
+    """A policy for the real engine: draft with ``first``, have ``judge`` look, go on to ``then`` if it finds fault."""
+
+    def __init__(self, first: str, judge: str, then: str) -> None:
+        self.first, self.judge, self.then = first, judge, then
+
+    def next_move(self, belief: Belief, terms: Any) -> Move:
+        ran = {n for n, done in zip(belief.names, belief.ran) if done}
+        if not ran:
+            return Try((self.first,), reason="the script begins")
+        if self.then in ran:
+            return Accept(self.then, "the script ends")
+        if (self.judge, self.first) not in belief.asked:
+            return Ask((self.judge,), self.first, "the script judges")
+        ((verdict, _),) = belief.verdicts[self.first]
+        if (verdict.score or 0.0) >= 0.5:
+            return Accept(self.first, "the judge is content")
+        return Try((self.then,), commit=True, reason="the judge found fault")
 
 
 class ScriptedEMAFusion(EMAFusion):

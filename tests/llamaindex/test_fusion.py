@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ from llama_index.core.agent.workflow import FunctionAgent
 
 from emafusion.config import Objective
 from emafusion.judges.llm import LLMJudge
-from emafusion.types import Forecast, Query
 from llamaindex_emafusion import EMAFusion
 from llamaindex_emafusion.testing import add, listening
 from tests.llamaindex.conftest import LEAKED_MEMORY, Clients
+from tests.llamaindex.scripted import DraftJudgeEscalate
 from tests.loopback_model import LoopbackModel, last_user_text
 
 pytestmark = [
@@ -28,20 +29,15 @@ SURE = '{"correct": true, "confidence": 0.98}'
 WRONG = '{"correct": false, "confidence": 0.98}'
 
 
-class Unsure:
-    """A router that leaves everything to the judges: the cheap one is as likely wrong as right."""
-
-    def forecast(self, query: Query) -> Forecast:
-        return Forecast(("cheap", "dear"), (0.5, 0.95), (0.3, 0.05), (0.00001, 0.002), (100.0, 100.0))
-
-
-def cascade(clients: Clients, verdict: str, **fields: Any) -> EMAFusion:
+def cascade(clients: Clients, verdict: str) -> EMAFusion:
+    """The real core, but for the policy, which always has the cheap one judged first."""
     clients.server.add(LoopbackModel("cheap", "The Adige, I think."))
     clients.server.add(LoopbackModel("dear", "The Adige, which rises near the Reschen Pass."))
     clients.server.add(LoopbackModel("judge", verdict))
-    judge = LLMJudge(clients.candidate("judge"), weight=3.0)
     pool = [clients.candidate("cheap"), clients.candidate("dear")]
-    return EMAFusion(pool, judges=[judge], router=Unsure(), objective=Objective(usd_value=0.006), **fields)
+    llm = EMAFusion(pool, judges=[LLMJudge(clients.candidate("judge"))])
+    llm.fusion.engine = replace(llm.fusion.engine, policy=DraftJudgeEscalate("cheap", "llm", "dear"))
+    return llm
 
 
 @pytest.mark.parametrize(("verdict", "who"), [(SURE, "cheap"), (WRONG, "dear")])
@@ -58,7 +54,7 @@ def test_the_judge_sees_question_and_material_and_decides_on_escalation(
     assert "Which river runs through Verona?" in asked
     assert "rises near the Reschen Pass." in asked
     assert "Given the context information" not in asked  # the template is neither question nor material
-    assert len(settings.llm.last_decision.verdicts) >= 1
+    assert "llm" in {v.judge for v in settings.llm.last_decision.verdicts}
 
 
 async def test_every_way_to_ask_takes_the_same_path(clients: Clients) -> None:

@@ -75,7 +75,7 @@ class Forest:
             bootstrap=n > SAMPLES,
             max_samples=SAMPLES if n > SAMPLES else None,
             random_state=self.seed,
-        ).fit(features, completed)
+        ).fit(features, completed if completed.shape[1] > 1 else completed.ravel())
         self._flatten([estimator.tree_ for estimator in grown.estimators_])
         self.mean_ = np.nanmean(np.where(np.isnan(targets), completed, targets), axis=0)
         self._count(features, targets)

@@ -106,7 +106,7 @@ def ngram_counts(texts: Sequence[str]) -> NDArray[np.float32]:
         (owner[:-1] + (_mix(pairs) >> word_shift).astype(np.int64))[same],
     ]
     for order in CHAR_ORDERS:
-        if len(joined) <= order:
+        if len(joined) < order:
             continue
         runs = (prefix[order:] - prefix[:-order]) * down[: len(prefix) - order]
         inside = document[order - 1 :] == document[: len(document) - order + 1]

@@ -90,7 +90,7 @@ def simulate(
     reference: int = 0,
     only: NDArray[np.bool_] | None = None,
     width: int = 6,
-    depth: int = 3,
+    depth: int = 2,
     visit: Visit | None = None,
 ) -> Run:
     """Run the lookahead policy over a recording.

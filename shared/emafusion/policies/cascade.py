@@ -31,7 +31,7 @@ class CascadeRouting:
         Confidence under which the final answer is marked as not to be trusted; 0 never abstains.
     """
 
-    def __init__(self, panel: Panel, *, width: int = 6, depth: int = 3, abstain_below: float = 0.0) -> None:
+    def __init__(self, panel: Panel, *, width: int = 6, depth: int = 2, abstain_below: float = 0.0) -> None:
         self.panel, self.width, self.depth, self.abstain_below = panel, width, depth, abstain_below
 
     def next_move(self, belief: Belief, terms: Terms) -> Move:

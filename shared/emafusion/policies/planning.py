@@ -96,7 +96,7 @@ class Plan:
     posterior: Posterior
 
 
-def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6, depth: int = 3) -> Plan:
+def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6, depth: int = 2) -> Plan:
     """Solve every request of ``problem``.
 
     Parameters
@@ -249,13 +249,14 @@ def _evaluate(
     groups_now = (posterior.sizes > 0).sum(1) + posterior.alone
 
     tried = shape.member.astype(np.float64)
-    all_out = np.einsum("sk,nkh->nsh", tried, outside)
+    gain = inside - outside
+    all_out = tried @ outside
     # Log weight of (theta, right group) in every state; column 0: none is right.
     joint = np.empty((n, shape.size, nodes, 1 + shape.clusters + shape.depth))
     joint[..., 0] = none[:, None, :] + all_out
     for c in range(shape.clusters + shape.depth):
         base = kept[:, None, :, c] if c < shape.clusters else none[:, None, :]
-        joint[..., c + 1] = base + all_out + np.einsum("sk,nkh->nsh", shape.joined[c], inside - outside)
+        joint[..., c + 1] = base + all_out + shape.joined[c] @ gain
 
     joined = shape.joined.sum(2).T.astype(np.int64)  # (S, C)
     sizes = np.concatenate([sizes_now, np.zeros((n, shape.depth), dtype=np.int64)], 1)[:, None, :] + joined[None]
@@ -268,7 +269,7 @@ def _evaluate(
     log_z = np.log(z) + top[:, :, 0, 0]
 
     theta = weights.sum(3)
-    unseen = np.einsum("nsh,nkh->nsk", theta, right)
+    unseen = theta @ right.swapaxes(1, 2)
     forecast = np.take_along_axis(problem.forecast, picked, 1)[:, None, :]
     ran_count = evidence.ran.sum(1)[:, None] + shape.level[None, :]
     intercepts = calibration.intercepts_
@@ -277,8 +278,10 @@ def _evaluate(
     blind_p = calibration(before, np.asarray(False), intercepts[0][picked][:, None, :])
 
     # Candidates tried on the way: right if their group is, or as strays beside it.
-    own_weight = np.einsum("nshc,csk->nskh", weights[..., 1:], shape.joined)
-    ran_p = np.einsum("nskh->nsk", own_weight + (theta[:, :, None, :] - own_weight) * stray[:, None])
+    ran_p = theta @ stray.swapaxes(1, 2)
+    surely = (1.0 - stray).swapaxes(1, 2)
+    for c in range(shape.clusters + shape.depth):
+        ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
     own_size = np.take_along_axis(sizes, np.broadcast_to(np.maximum(shape.label, 0)[None], (n, shape.size, k)), 2)
     after = calibration.features(ran_p, forecast, own_size, ran_count[:, :, None])
     ran_p = calibration(after, np.asarray(True), intercepts[1][picked][:, None, :])
