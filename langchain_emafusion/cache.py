@@ -25,7 +25,8 @@ class AnswerCache:
         self._llm = llm
         self._cache = cache
         self._prompt = dumps([m.model_copy(update={"id": None}) for m in request.messages])
-        self._key = llm._get_llm_string(stop=request.stop, **request.arguments)
+        choice = (request.only, request.objective(), sorted(request.defaults.items()))
+        self._key = f"{llm._get_llm_string(stop=request.stop, **request.arguments)}{choice!r}"
 
     @classmethod
     def of(cls, llm: ChatEMAFusion, request: Request) -> AnswerCache | None:

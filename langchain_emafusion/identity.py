@@ -32,11 +32,13 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
         ],
         "objective": objective,
         "router": _router(llm),
-        "judges": [_judge(judge) for judge in llm.judges or ()],
+        "judges": None if llm.judges is None else [_judge(judge) for judge in llm.judges],
         "encoder": None if llm.encoder is None else type(llm.encoder).__name__,
         "stream_mode": llm.stream_mode,
         "abstain_below": llm.abstain_below,
         "fits": llm.fits,
+        "temperature": llm.temperature,
+        "max_tokens": llm.max_tokens,
     }
 
 

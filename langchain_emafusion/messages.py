@@ -15,6 +15,7 @@ ROLES: Mapping[str, Role] = {
     "human": "user",
     "user": "user",
     "ai": "assistant",
+    "assistant": "assistant",
     "AIMessageChunk": "assistant",
     "system": "system",
     "developer": "system",

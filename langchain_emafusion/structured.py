@@ -136,11 +136,8 @@ class _StructuredTransport(TracedTransport):
         chain = self.structured.chain_of(call.candidate, model, include_raw=include_raw, quiet=self._hidden(call))
         return chain, call_arguments(self.request, model)
 
-    def _read(self, call: Call, output: Any) -> Reply:
-        if call.prompt is not None:
-            return super()._read(call, output)
-        self.seen = not self._hidden(call)
-        return _reply(output)
+    def _reply(self, call: Call, output: Any) -> Reply:
+        return super()._reply(call, output) if call.prompt is not None else _reply(output)
 
     def stream(self, call: Call) -> Iterator[Any]:
         chain, messages, config, arguments, heard = self._prepare_stream(call)
@@ -182,6 +179,7 @@ class _StructuredTransport(TracedTransport):
     # -- handing over ------------------------------------------------------------------------------------------
 
     def output(self, result: Result) -> Any:
+        self.accepted(result)
         self._written = result.reply.native["raw"] if result.streamed else None
         native = result.reply.native
         return {**native, "raw": with_decision(native["raw"], result.decision.as_dict())}

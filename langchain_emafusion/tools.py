@@ -9,6 +9,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 __all__ = ["tool_specs"]
 
+SCHEMA_TYPES = (None, "function", "object", "custom")
+"""What a dict that describes a function says of itself, if anything; other types are providers' built-in tools."""
+
 
 def tool_specs(tools: Iterable[Any], strict: bool | None = None) -> list[dict[str, Any]]:
     """Specifications of ``tools``; a provider's built-in tool (a dict with a type of its own) passes as it is."""
@@ -16,9 +19,6 @@ def tool_specs(tools: Iterable[Any], strict: bool | None = None) -> list[dict[st
 
 
 def _spec(tool: Any, strict: bool | None) -> dict[str, Any]:
-    try:
-        return convert_to_openai_tool(tool, strict=strict)
-    except ValueError:
-        if isinstance(tool, dict) and "type" in tool:
-            return tool
-        raise
+    if isinstance(tool, dict) and tool.get("type") not in SCHEMA_TYPES:
+        return tool
+    return convert_to_openai_tool(tool, strict=strict)

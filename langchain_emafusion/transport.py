@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
@@ -62,7 +63,9 @@ class TracedTransport:
         self.silent = silent
         self.blocks = BlockIndex() if blocks else None
         self.seen = False
-        """Consumers have seen the answer as it was written."""
+        """Consumers have seen the accepted answer as it was written."""
+        self._open: set[str] = set()
+        """Candidates whose answers were written in the open."""
         self.broken: Exception | None = None
         """What ended a call after its first tokens had reached a consumer: from there on there is no fallback."""
         self._held: AIMessageChunk | None = None
@@ -79,7 +82,7 @@ class TracedTransport:
         except Exception as error:
             self._note(error, watch)
             raise
-        return self._read(call, output)
+        return self._told(self._read(call, output), watch)
 
     async def acall(self, call: Call) -> Reply:
         runnable, messages, config, arguments, watch = self._prepare(call)
@@ -89,7 +92,7 @@ class TracedTransport:
         except Exception as error:
             self._note(error, watch)
             raise
-        return self._read(call, output)
+        return self._told(self._read(call, output), watch)
 
     def stream(self, call: Call) -> Iterator[Any]:
         runnable, messages, config, arguments, _ = self._prepare(call)
@@ -135,8 +138,16 @@ class TracedTransport:
             self.broken = error
 
     def _read(self, call: Call, output: Any) -> Reply:
-        self.seen = not self._hidden(call)
+        if not self._hidden(call):
+            self._open.add(call.candidate)
+        return self._reply(call, output)
+
+    def _reply(self, call: Call, output: Any) -> Reply:
         return reply_of(output)
+
+    def _told(self, reply: Reply, watch: _TokenWatch | None) -> Reply:
+        """An answer whose tokens went to a listener while ``invoke`` was waiting has been streamed all the same."""
+        return replace(reply, streamed=True) if watch is not None and watch.began else reply
 
     def explained(self, error: BaseException) -> BaseException:
         """The error that says most: the cause where one candidate failed, the one that broke a stream."""
@@ -151,9 +162,13 @@ class TracedTransport:
 
     def output(self, result: Result) -> AIMessage:
         """The answer with its decision."""
+        self.accepted(result)
         self._written = result.reply.native if result.streamed else None
         answer = with_decision(cast(AIMessage, result.reply.native), result.decision.as_dict())
         return with_blocks(answer) if self.blocks is not None else answer
+
+    def accepted(self, result: Result) -> None:
+        self.seen = result.decision.answered_by in self._open
 
     def message(self, output: Any) -> AIMessage:
         """The message in ``output``."""

@@ -42,8 +42,8 @@ _CONTEXT = re.compile(
     rf"\b[^\n:：.]{{0,40}}{_COLON}[ \t*]*"
 )
 _FENCE = re.compile(r"(?m)(?:^[ \t]*([-=_*~])\1{2,}|([-=_*~])\2{7,})[ \t]*$")
-_TAG = re.compile(r"(?is)<((?:\w+_)?(?:context|documents?|passages?|excerpts?|knowledge|background))>(.*?)</\1\s*>")
-_ASKED_TAG = re.compile(rf"(?is)<((?:\w+_)?(?:{_ASKING}))>(.*?)</\1\s*>")
+_TAG = re.compile(r"(?i)<((?:\w+_)?(?:context|documents?|passages?|excerpts?|knowledge|background))>")
+_ASKED_TAG = re.compile(rf"(?i)<((?:\w+_)?(?:{_ASKING}))>")
 _EVIDENCE = re.compile(rf"(?i)\b(?:{_GIVEN}|text|choices|schema|section|summar\w+|below|provided|following)")
 
 
@@ -117,13 +117,30 @@ def split_prompt(text: str) -> Split:
 
 def _tagged(text: str) -> Split | None:
     """``<context> ... </context>``, with the question in a tag of its own, labelled, or simply around it."""
-    given = list(_TAG.finditer(text))
+    given, around = _cut_out(_TAG, text)
     if not given:
         return None
-    around = _TAG.sub("\n", text)
-    asked = _ASKED_TAG.findall(around)
-    question = asked[-1][1] if asked else _question_in(around) or around
-    return Split(question, "\n\n".join(m.group(2).strip() for m in given))
+    asked, _ = _cut_out(_ASKED_TAG, around)
+    return Split(asked[-1] if asked else _question_in(around) or around, "\n\n".join(given))
+
+
+def _cut_out(opening: re.Pattern[str], text: str) -> tuple[list[str], str]:
+    """What stands in the closed tags that ``opening`` finds, and the text without them; linear in its length."""
+    inside: list[str] = []
+    outside: list[str] = []
+    done, never_closed = 0, set[str]()
+    for start in opening.finditer(text):
+        name = start.group(1).lower()
+        if start.start() < done or name in never_closed:
+            continue
+        end = re.compile(rf"(?i)</{name}\s*>").search(text, start.end())
+        if end is None:
+            never_closed.add(name)
+            continue
+        inside.append(text[start.end() : end.start()].strip())
+        outside.append(text[done : start.start()])
+        done = end.end()
+    return inside, "\n".join([*outside, text[done:]])
 
 
 def _ruled(text: str) -> Split | None:

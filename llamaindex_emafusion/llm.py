@@ -21,7 +21,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
@@ -113,6 +113,10 @@ class EMAFusion(FunctionCallingLLM):
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
+        if isinstance(candidates, (str, LLM)):  # an LLM is iterable too, over its fields
+            raise ConfigError(
+                f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
+            )
         super().__init__(candidates=tuple(candidates), **fields)
         self._fusion = self._build()
 

@@ -1,4 +1,7 @@
-"""Turns of a conversation: LlamaIndex's messages to the core's and back, and copies that any candidate can read."""
+"""Turns of a conversation: LlamaIndex's messages to the core's and back, and copies that any candidate can read.
+
+Blocks are told by their ``block_type``, not their class: older versions of LlamaIndex lack some of the classes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from emafusion.types import Message, Role, ToolCall
 from llamaindex_emafusion.asked import Filled
@@ -79,8 +82,9 @@ def _media_of(blocks: Iterable[Any]) -> frozenset[str]:
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
     """The function calls that a message asks for."""
     calls = []
-    for block in message.blocks:
-        if isinstance(block, ToolCallBlock):
+    blocks: list[Any] = message.blocks
+    for block in blocks:
+        if block.block_type == "tool_call":
             arguments = parsed_arguments(block.tool_kwargs)
             calls.append(ToolCall(block.tool_name, arguments or {}, block.tool_call_id, valid=arguments is not None))
     return tuple(calls)
@@ -123,7 +127,7 @@ def _portable(message: ChatMessage, candidate: str, system_role: MessageRole) ->
     blocks = [normal_block(b) for b in message.blocks]
     if message.role == MessageRole.ASSISTANT and author_of(message) != candidate:
         blocks = [b for b in blocks if b.block_type != "thinking"]
-        if any(isinstance(b, ToolCallBlock) for b in blocks):
+        if any(b.block_type == "tool_call" for b in blocks):
             extra.pop("tool_calls", None)
     role = system_role if message.role == MessageRole.SYSTEM else message.role
     return message.model_copy(update={"role": role, "blocks": blocks, "additional_kwargs": extra})
@@ -131,7 +135,7 @@ def _portable(message: ChatMessage, candidate: str, system_role: MessageRole) ->
 
 def normal_block(block: Any) -> Any:
     """A tool call with its arguments as a dict; any other block as it is."""
-    if isinstance(block, ToolCallBlock) and isinstance(block.tool_kwargs, str):
+    if block.block_type == "tool_call" and isinstance(block.tool_kwargs, str):
         arguments = parsed_arguments(block.tool_kwargs)
         if arguments is not None:  # what is not JSON stays as the model wrote it
             return block.model_copy(update={"tool_kwargs": arguments})

@@ -16,7 +16,6 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     CompletionResponseAsyncGen,
     CompletionResponseGen,
-    ToolCallBlock,
 )
 from llama_index.core.llms.llm import LLM, ToolSelection
 
@@ -127,7 +126,7 @@ def answered(result: Result) -> ChatResponse:
     message = response.message
     blocks = [normal_block(b) for b in message.blocks]
     extra = dict(message.additional_kwargs)
-    if any(isinstance(b, ToolCallBlock) or b.block_type == "thinking" for b in blocks):
+    if any(b.block_type in ("tool_call", "thinking") for b in blocks):
         extra[STAMP] = {"answered_by": name}  # histories keep messages only, and these two are not portable as they are
     return response.model_copy(
         update={

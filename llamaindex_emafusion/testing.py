@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -239,12 +239,10 @@ class LLMContract:
     # -- manners ---------------------------------------------------------------------------------------------
 
     def test_the_callers_messages_stay_as_they_were(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
-        call = ToolCallBlock(tool_call_id="c1", tool_name="add", tool_kwargs='{"a": 1, "b": 2}')
-        history = [
-            user("Use add on 1 and 2"),
-            ChatMessage(role=MessageRole.ASSISTANT, blocks=[call]),
-            ChatMessage(role=MessageRole.TOOL, content="3", additional_kwargs={"tool_call_id": "c1"}),
-        ]
+        asked = llm.chat_with_tools(tools, "Use add on 1 and 2")
+        (call,) = llm.get_tool_calls_from_response(asked)
+        result = ChatMessage(role=MessageRole.TOOL, content="3", additional_kwargs={"tool_call_id": call.tool_id})
+        history = [user("Use add on 1 and 2"), asked.message, result]
         before = [m.model_dump() for m in history]
         llm.chat(history)
         list(llm.stream_chat(history))

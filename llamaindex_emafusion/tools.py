@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatResponse, ToolCallBlock
+from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
@@ -59,7 +59,7 @@ def selections(
         model = fusion.model(name).model
         if isinstance(model, FunctionCallingLLM):
             return model.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
-    blocks = [b for b in response.message.blocks if isinstance(b, ToolCallBlock)]
+    blocks: list[Any] = [b for b in response.message.blocks if b.block_type == "tool_call"]
     if not blocks and error_on_no_tool_call:
         raise ValueError("Expected at least one tool call, but got 0 tool calls.")
     return [

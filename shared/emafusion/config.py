@@ -131,7 +131,9 @@ class Objective(BaseModel):
         try:
             super().__init__(**given)
         except ValueError as error:
-            raise ObjectiveError(f"Objective({', '.join(f'{k}={v!r}' for k, v in given.items())}): {_why(error)}") from None
+            raise ObjectiveError(
+                f"Objective({', '.join(f'{k}={v!r}' for k, v in given.items())}): {_why(error)}"
+            ) from None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Objective:

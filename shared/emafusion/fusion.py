@@ -101,7 +101,8 @@ class Fusion:
         self._encoder = encoder
         self.stream_mode: StreamMode = stream_mode
         self.abstain_below, self.width, self.depth = abstain_below, width, depth
-        self._judges = (LLMJudge(),) if judges is None and len(self.pool) > 1 else tuple(judges or ())
+        shipped: tuple[Judge, ...] = (LLMJudge(),) if len(self.pool) > 1 else ()
+        self._judges = shipped if judges is None else tuple(judges)
         self._judge_models = self._resolve_judges(resolve)
         self._memory: OrderedDict[str, Decision] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
@@ -115,7 +116,9 @@ class Fusion:
     def _check_reference(self, objective: Objective) -> None:
         if objective.reference is not None and objective.reference not in self.pool:
             names = ", ".join(self.pool.names)
-            raise ConfigError(f"the objective's reference {objective.reference!r} is not a candidate (those are: {names})")
+            raise ConfigError(
+                f"the objective's reference {objective.reference!r} is not a candidate (those are: {names})"
+            )
 
     def _resolve_judges(self, resolve: Callable[[Candidate], Candidate]) -> dict[str, Candidate]:
         """Judges with a model of their own: judge -> resolved candidate (which may be one of the pool)."""
@@ -191,9 +194,7 @@ class Fusion:
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    def steps(
-        self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None
-    ) -> Steps:
+    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
         """The steps that answer ``query``; give them to a driver. ``only`` confines the choice of candidates."""
         wanted = objective or self.objective
         if objective is not None:

@@ -147,6 +147,8 @@ class Reply:
     logprobs: tuple[float, ...] | None = None
     native: Any = None
     """The framework's own answer object, handed back untouched to the consumer."""
+    unseen: bool = False
+    """Its text is not known (a recording of scores alone), which is not the same as empty."""
     streamed: bool = False
     """Its tokens have already been handed to the consumer: it can no longer be taken back."""
 

@@ -49,4 +49,4 @@ def make_log(n: int, m: int, *, seed: int = 0, useful: bool = True, fractional: 
     length = np.array([[len(text)] for text in texts])
     in_tok = np.tile(np.round(length / 4.0) + 3.0, (1, m))
     out_tok = np.round(np.exp(4.0 + 0.5 * topic[:, None] + 0.2 * rng.normal(size=(n, m))))
-    return Log(texts, embeddings, scores, in_tok, out_tok, truth, topic)
+    return Log(texts, embeddings, scores, in_tok, np.asarray(out_tok, dtype=np.float64), truth, topic)

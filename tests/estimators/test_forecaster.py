@@ -183,7 +183,7 @@ def test_bad_input_is_refused_with_a_reason() -> None:
 def test_serving_needs_no_scikit_learn(fitted: Forecaster, log: Log, tmp_path: object) -> None:
     config, arrays = fitted.to_arrays()
     folder = str(tmp_path)
-    np.savez(f"{folder}/arrays.npz", **arrays)
+    np.savez(f"{folder}/arrays.npz", **arrays)  # type: ignore[arg-type]
     with open(f"{folder}/config.json", "w", encoding="utf-8") as file:
         json.dump(config, file)
     program = (

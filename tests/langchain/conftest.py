@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import openai
 import pytest
+import pytest_asyncio
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from emafusion.config import Candidate, Price
 from langchain_emafusion import ChatEMAFusion
@@ -28,9 +31,34 @@ def server() -> Iterator[LoopbackServer]:
         yield server
 
 
+class _Clients:
+    """One pair of HTTP clients for all tests, closed at the end: ``ChatOpenAI`` never closes those that it makes."""
+
+    def __init__(self) -> None:
+        self.sync = openai.DefaultHttpxClient()
+        self.asynchronous = openai.DefaultAsyncHttpxClient()
+
+
+CLIENTS = _Clients()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def _close_clients() -> AsyncIterator[None]:
+    yield
+    CLIENTS.sync.close()
+    await CLIENTS.asynchronous.aclose()
+
+
 def client(server: LoopbackServer, model: str, **fields: Any) -> ChatOpenAI:
     fields = {"max_retries": 0, "stream_usage": True, **fields}
-    return ChatOpenAI(base_url=server.base_url, api_key="sk-secret-key", model=model, **fields)  # type: ignore[arg-type]
+    return ChatOpenAI(
+        base_url=server.base_url,
+        api_key=SecretStr("sk-secret-key"),
+        model=model,
+        http_client=CLIENTS.sync,
+        http_async_client=CLIENTS.asynchronous,
+        **fields,
+    )
 
 
 def candidate(server: LoopbackServer, model: str, **fields: Any) -> Candidate:

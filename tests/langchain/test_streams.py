@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -149,9 +150,7 @@ def test_drafts_of_clients_that_always_stream_stay_hidden(server: LoopbackServer
 
 
 @pytest.mark.parametrize("moves", [DIRECT, CASCADE], ids=["direct", "cascade"])
-def test_streaming_true_makes_invoke_stream_to_token_handlers(
-    server: LoopbackServer, moves: tuple[Move, ...]
-) -> None:
+def test_streaming_true_makes_invoke_stream_to_token_handlers(server: LoopbackServer, moves: tuple[Move, ...]) -> None:
     llm = ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")], streaming=True)
     heard = Tokens()
     message = scripted(llm, *moves).invoke(ASK, {"callbacks": [heard]})
@@ -192,3 +191,13 @@ def test_a_stream_that_fails_before_its_first_token_goes_to_the_next_candidate(s
 def test_an_accepted_draft_that_is_not_the_last_one_asked_is_the_one_handed_over(llm: ChatEMAFusion) -> None:
     message = scripted(llm, Try(("dear",)), Try(("cheap",)), Accept("dear")).invoke(ASK)
     assert message.text == DEAR_TEXT
+
+
+def test_an_unusable_answer_that_a_listener_has_read_is_not_followed_by_another(server: LoopbackServer) -> None:
+    server.add(LoopbackModel("cheap", lambda messages, body: {"content": '{"city": '}))
+    llm = scripted(ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")]), Try(("cheap",), commit=True))
+    asked = llm.bind(response_format={"type": "json_object"})
+    inputs = {"messages": [HumanMessage("Rome, as JSON.")]}
+    read = "".join(str(m.text) for m, _ in graph_over(asked).stream(inputs, stream_mode="messages"))
+    assert read == '{"city": '
+    assert json.loads(asked.invoke("Rome, as JSON.").text)  # nobody listens, so the next candidate is asked

@@ -144,6 +144,15 @@ def test_an_answer_that_does_not_fit_the_schema_counts_against_its_author(
     assert any(v["candidate"] == "cheap" and v["score"] < 0.1 for v in told["verdicts"])
 
 
+@pytest.mark.parametrize("method", ["json_mode", "json_schema"])
+async def test_a_committed_answer_that_does_not_fit_the_schema_escalates(
+    llm: ChatEMAFusion, server: LoopbackServer, method: str
+) -> None:
+    router = scripted(broken(server, "cheap"), Try(("cheap",), commit=True))
+    runnable = router.with_structured_output(Booking, method=method)
+    assert runnable.invoke(ASK) == await runnable.ainvoke(ASK) == Booking(city="Rome", people=3)
+
+
 @ways
 async def test_what_does_not_parse_raises_unless_raw_is_wanted(server: LoopbackServer, way: str) -> None:
     router = broken(server, "cheap", "dear")

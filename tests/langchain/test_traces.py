@@ -37,7 +37,7 @@ def shape(run: Run) -> Any:
     return (run.run_type, run.name, sorted(shape(child) for child in run.child_runs))
 
 
-STORY = {
+STORY: dict[str, Any] = {
     "direct": [("llm", "answer: dear", [])],
     "cascade": [("llm", "answer: dear", []), ("llm", "draft: cheap", []), ("llm", "judge: llm", [])],
     "judged": [

@@ -91,14 +91,10 @@ async def test_usage_is_counted_once_in_every_way_of_calling(
 def test_the_decision_counts_every_draft_and_every_judge(llm: ChatEMAFusion) -> None:
     told = scripted(llm, *JUDGED).invoke(ASK).response_metadata["emafusion"]
     prices = {"cheap": Price(0.1, 0.3), "dear": Price(10.0, 30.0)}
-    drafts = sum(
-        prices[a["candidate"]].cost(Usage(a["input_tokens"], a["output_tokens"])) for a in told["attempts"]
-    )
+    drafts = sum(prices[a["candidate"]].cost(Usage(a["input_tokens"], a["output_tokens"])) for a in told["attempts"])
     judged = [v for v in told["verdicts"] if v["judge"] == "llm"]
     assert len(judged) == 2
     assert told["draft_cost"] == pytest.approx(drafts)
     assert told["judge_cost"] == pytest.approx(sum(v["cost_usd"] for v in judged))
     assert told["judge_cost"] > 0
     assert told["cost"] == pytest.approx(told["draft_cost"] + told["judge_cost"])
-
-

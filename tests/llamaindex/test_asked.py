@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,17 @@ def test_any_plain_question_is_found_in_any_template(question: str, passages: li
 def test_no_text_makes_it_fail_or_lose_the_question(text: str) -> None:
     split = split_prompt(text)
     assert bool(split.question) == bool(text.strip())
+
+
+@pytest.mark.parametrize("line", ["<document>", "Question: a?\nAnswer: b", "- - -\n---", "a: b", "context context "])
+def test_long_and_hostile_material_takes_no_time(line: str) -> None:
+    prompt = default_prompts.DEFAULT_TEXT_QA_PROMPT_TMPL.format(
+        context_str=f"{line}\n" * (80_000 // len(line)), query_str=QUESTION
+    )
+    start = time.perf_counter()
+    assert split_prompt(prompt).question == QUESTION
+    split_prompt(prompt.replace("Query:", ""))
+    assert time.perf_counter() - start < 2.0  # tens of milliseconds; quadratic shapes took 15 s
 
 
 def test_the_context_in_a_chat_engines_system_prompt_is_found() -> None:

@@ -91,6 +91,9 @@ def test_metadata_are_the_smallest_of_the_pool(clients: Clients) -> None:
 
 
 def test_no_candidates_and_no_price_are_refused_at_construction() -> None:
+    for single in ("openai:gpt-4o-mini", MockLLM()):
+        with pytest.raises(ConfigError, match="must be a list of models"):
+            ScriptedEMAFusion(single)
     with pytest.raises(ConfigError, match="candidates is empty"):
         ScriptedEMAFusion([])
     with pytest.raises(PriceError, match="'mock' has no known price"):

@@ -45,7 +45,7 @@ def test_a_very_long_query_is_shown_by_its_ends() -> None:
     [
         '{"task": {"translation": 0.9, "summarisation": 0.1}, "complexity": {"direct": 1}}',
         'Sure!\n```json\n{"task": "Translation", "complexity": "direct"}\n```\nAnything else?',
-        'First thought: {"task": "conversation"}. Final: {"Task": ["translation", "extraction"], "complexity": ["DIRECT"]}',
+        'I thought {"task": "conversation"}. Final: {"Task": ["translation", "extraction"], "complexity": ["DIRECT"]}',
         '{"task": {"translation": "90%", "made_up": 5}, "complexity": {"direct": "0.7"}, "mood": "good"}',
     ],
 )

@@ -1,6 +1,7 @@
 """The nouns here wrap the embedding models that an application already has, LangChain's or LlamaIndex's.
 
-By duck typing: neither framework is imported. Such encoders may call a network when they encode; the shipped ones never do.
+By duck typing: neither framework is imported. Such encoders may call a network when they encode; the shipped ones never
+do.
 """
 
 from __future__ import annotations

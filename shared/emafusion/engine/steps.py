@@ -82,9 +82,7 @@ class Engine:
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
 
-    def steps(
-        self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None
-    ) -> Steps:
+    def steps(self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None) -> Steps:
         """The generator that answers ``query``, with the candidates in ``only`` where it is given.
 
         Raises
@@ -99,7 +97,11 @@ class Engine:
             raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
         request = self._begin(query, objective, terms, allowed)
         bound = self._bound(request)
-        move: Move = Try((bound,), commit=True, reason="the tool loop stays with its candidate") if bound else self._next(request)
+        move: Move = (
+            Try((bound,), commit=True, reason="the tool loop stays with its candidate")
+            if bound
+            else self._next(request)
+        )
         asked = 0
         while True:
             if isinstance(move, Try):
@@ -161,7 +163,9 @@ class Engine:
             request.warn("the policy failed", error)
             if request.answered():
                 return self._best(request, "the policy failed; best answer so far")
-            return Try((max(left, key=lambda n: self.pool.price(n).output),), reason="the policy failed; dearest candidate")
+            return Try(
+                (max(left, key=lambda n: self.pool.price(n).output),), reason="the policy failed; dearest candidate"
+            )
         if isinstance(move, Try) and self.stream_mode == "live" and not request.answered():
             return replace(move, candidates=move.candidates[:1], commit=True)
         return move

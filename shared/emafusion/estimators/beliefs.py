@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Evidence", "Posterior", "infer", "log_gamma", "wrong_groups"]
+__all__ = ["Evidence", "Posterior", "infer", "log_gamma", "log_rising", "novelty", "wrong_groups"]
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -110,19 +110,30 @@ class Posterior:
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
-def wrong_groups(sizes: Array, singles: Array, eps: Array) -> Array:
-    """Log-probability that wrong answers fall into groups of these ``sizes`` (..., C) plus ``singles`` alone (...).
-
-    A Polya urn: each further wrong answer repeats an earlier one with probability ``eps``, in proportion to how
-    often it occurred. Exchangeable, so order does not matter. Empty sizes are 0.
-    """
-    total = sizes.sum(-1) + singles
-    groups = (sizes > 0).sum(-1) + singles
-    inner = log_gamma(sizes).sum(-1) - log_gamma(total)
+def novelty(eps: Array) -> Array:
+    """Concentration of the Chinese restaurant process in which two wrong answers coincide with probability ``eps``."""
     e = np.clip(eps, 1e-3, 0.999)
-    return np.asarray(
-        np.where(total > 0, np.maximum(groups - 1, 0) * np.log1p(-e) + (total - groups) * np.log(e) + inner, 0.0)
-    )
+    return np.asarray((1.0 - e) / e)
+
+
+def log_rising(alpha: Array, most: int) -> Array:
+    """log of (alpha + 1) ... (alpha + k - 1) for k = 0 .. most: (n, most + 1)."""
+    steps = np.log(alpha[:, None] + np.arange(1, max(most, 1)))
+    return np.concatenate([np.zeros((len(alpha), 2)), np.cumsum(steps, axis=1)], axis=1)[:, : most + 1]
+
+
+def wrong_groups(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Array:
+    """Log-probability that wrong answers fall into groups of these ``sizes`` (n, C) plus ``singles`` alone (n,).
+
+    A Chinese restaurant process: a further wrong answer repeats an earlier one in proportion to how often that
+    occurred, or is new. Exchangeable, so order does not matter. Empty groups have size 0.
+    """
+    counts = np.asarray(sizes, dtype=np.int64)
+    total = counts.sum(1) + singles
+    groups = (counts > 0).sum(1) + singles
+    alpha = novelty(eps)
+    rising = np.take_along_axis(log_rising(alpha, int(total.max(initial=0))), total[:, None], 1)[:, 0]
+    return np.asarray(np.maximum(groups - 1, 0) * np.log(alpha) + log_gamma(counts).sum(1) - rising)
 
 
 def infer(evidence: Evidence) -> Posterior:

@@ -43,7 +43,7 @@ class ConfidenceCalibration:
         return self
 
     @staticmethod
-    def features(p: Array, forecast: Array, own: Array, ran_count: Array) -> Array:
+    def features(p: Array, forecast: Array, own: NDArray[Any], ran_count: NDArray[Any]) -> Array:
         """Stack the features on a last axis; arguments broadcast against each other.
 
         Parameters
@@ -120,4 +120,4 @@ def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibr
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
     ran_count = evidence.ran.sum(1, keepdims=True)
     features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
-    return calibration(features, evidence.ran, np.where(evidence.ran, *calibration.intercepts_[::-1]))
+    return calibration(features, evidence.ran, np.where(evidence.ran, calibration.intercepts_[1], calibration.intercepts_[0]))

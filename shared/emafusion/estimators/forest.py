@@ -102,6 +102,7 @@ class Forest:
     def _index_leaves(self) -> None:
         self._is_leaf = self.child_ == np.arange(len(self.child_))
         self.leaf_ = np.where(self._is_leaf, np.cumsum(self._is_leaf) - 1, 0).astype(np.int32)
+        self._wide_feature, self._wide_child = self.feature_.astype(np.intp), self.child_.astype(np.intp)
         self._levels = []
         level = self.roots_
         while len(level):
@@ -165,13 +166,18 @@ class Forest:
                     forecast[i] = np.add.reduce(value[reached], axis=0)
         return [forecast / len(self.roots_) + self.mean_ for forecast in forecasts]
 
-    def _nodes(self, features: Floats) -> NDArray[np.int32]:
+    def _nodes(self, features: Floats) -> NDArray[np.intp]:
         """Descend every tree with every row: (n, d) features to (n, trees) leaves."""
         flat = features.ravel()
-        base = (np.arange(len(features), dtype=np.int32) * features.shape[1])[:, None]
-        node = np.broadcast_to(self.roots_, (len(features), len(self.roots_)))
+        base = (np.arange(len(features)) * features.shape[1])[:, None]
+        node = np.tile(self.roots_.astype(np.intp), (len(features), 1))
+        # `take` on machine-sized indices: these five array steps a level are most of what a single query costs.
         for _ in self._levels[1:]:
-            node = self.child_[node] + (flat[base + self.feature_[node]] > self.threshold_[node])
+            place = self._wide_feature.take(node)
+            place += base
+            right = flat.take(place) > self.threshold_.take(node)
+            node = self._wide_child.take(node)
+            node += right
         return node
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

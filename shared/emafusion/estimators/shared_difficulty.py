@@ -11,6 +11,7 @@ It is fitted by EM on outcomes alone, and integrated over a Gauss-Hermite grid, 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ def sigmoid(x: Array) -> Array:
 def logit(p: Array, eps: float = 1e-3) -> Array:
     p = np.clip(p, eps, 1.0 - eps)
     return np.asarray(np.log(p) - np.log1p(-p))
+
+
+@lru_cache(maxsize=8)
+def _grid(nodes: int) -> tuple[Array, Array]:
+    x, w = hermegauss(nodes)
+    return x, w / w.sum()
 
 
 class SharedDifficulty:
@@ -58,8 +65,7 @@ class SharedDifficulty:
 
     def grid(self) -> tuple[Array, Array]:
         """Nodes of theta and their weights, each of shape (H,)."""
-        x, w = hermegauss(self.nodes)
-        return x, w / w.sum()
+        return _grid(self.nodes)
 
     def start(self, m: int) -> SharedDifficulty:
         """The prior for ``m`` candidates: marginals equal to the forecast, failures shared."""

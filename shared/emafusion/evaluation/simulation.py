@@ -86,8 +86,6 @@ def simulate(
     model: BeliefModel,
     value: Array | float,
     *,
-    floor: float | None = None,
-    reference: int = 0,
     only: NDArray[np.bool_] | None = None,
     width: int = 6,
     depth: int = 2,
@@ -110,7 +108,9 @@ def simulate(
     ran = np.zeros((n, m), dtype=bool)
     cost, confidence = np.zeros(n), np.zeros(n)
     answered = np.full(n, -1)
-    allowed = recording.asked if only is None else recording.asked & (only | ~(recording.asked & only).any(1, keepdims=True))
+    allowed = (
+        recording.asked if only is None else recording.asked & (only | ~(recording.asked & only).any(1, keepdims=True))
+    )
     active = np.arange(n)
     while len(active):
         here = ran[active]
@@ -126,8 +126,6 @@ def simulate(
             open_,
             usable,
             values[active],
-            floor,
-            reference,
         )
         solved = plan(problem, model.calibration, width=width, depth=depth)
         action = np.where(

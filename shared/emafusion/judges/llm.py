@@ -62,7 +62,9 @@ class LLMJudge:
         if query.context:
             parts.append(_quoted("MATERIAL", query.context))
         parts.append(_quoted("ANSWER", shown))
-        parts.append("Is the answer right, complete and supported by the material if there is any? End with the line of JSON.")
+        parts.append(
+            "Is the answer right, complete and supported by the material if there is any? End with the line of JSON."
+        )
         prompt = (Message("system", SYSTEM), Message("user", "\n\n".join(parts)))
         return Call(
             "judge",

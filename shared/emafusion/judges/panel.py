@@ -49,6 +49,8 @@ class Belief:
         self.right = model.difficulty.right(self.p[None])
         self.log_nodes = np.log(model.difficulty.grid()[1])
         self.confidence_: Array | None = None
+        self.value: float | None = None
+        """What a good answer is worth here, once a policy has settled it."""
 
     def index(self, name: str) -> int:
         return self.names.index(name)
@@ -62,7 +64,7 @@ class Belief:
 
     def llr(self) -> Array:
         """Log-likelihood ratio of each answer's evidence, verdicts included."""
-        out = self.answer_llr.copy()
+        out: Array = self.answer_llr.copy()
         for name, given in self.verdicts.items():
             out[self.index(name)] += pooled_llr(given)
         return out
@@ -111,7 +113,11 @@ class Belief:
 
 def pooled_llr(given: Sequence[tuple[Verdict, float]]) -> float:
     """Verdicts on one answer, tempered: judges are correlated, so k of them count as the square root of k."""
-    each = [weight * float(logit(np.array(v.score), 0.02)) / float(logit(np.array(0.9))) for v, weight in given if v.score is not None]
+    each = [
+        weight * float(logit(np.array(v.score), 0.02)) / float(logit(np.array(0.9)))
+        for v, weight in given
+        if v.score is not None
+    ]
     return sum(each) / len(each) ** 0.5 if each else 0.0
 
 
@@ -158,7 +164,12 @@ class Panel:
         belief.confidence_ = None
         belief.ran[j], belief.open[j] = True, False
         belief.replies[name] = reply
-        findings = rule_verdicts(query.text, reply.text, reply.finish_reason, query.schema, query.tools, reply.tool_calls)
+        if reply.unseen:
+            belief.usable[j] = True
+            return []
+        findings = rule_verdicts(
+            query.text, reply.text, reply.finish_reason, query.schema, query.tools, reply.tool_calls
+        )
         final = extract_answer(reply.text, query.text, reply.tool_calls, query.tools)
         belief.final[name] = final
         belief.usable[j] = not any(f.fatal for f in findings)
@@ -171,7 +182,8 @@ class Panel:
         belief.answer_llr[j] = float(belief.model.evidence.llr(features)[0])
         self._group(belief)
         return [
-            Verdict("rules", name, 0.9 if f.positive else 0.02 if f.fatal else 0.2, f"{f.name}: {f.reason}") for f in findings
+            Verdict("rules", name, 0.9 if f.positive else 0.02 if f.fatal else 0.2, f"{f.name}: {f.reason}")
+            for f in findings
         ]
 
     def _group(self, belief: Belief) -> None:

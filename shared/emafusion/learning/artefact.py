@@ -137,21 +137,27 @@ def load_router(path: str | Path) -> RoutingModel:
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise ArtefactError(f"{path}: is not JSON ({error}): fit it again with `emafusion fit LOG -o {path}`") from error
+        raise ArtefactError(
+            f"{path}: is not JSON ({error}): fit it again with `emafusion fit LOG -o {path}`"
+        ) from error
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
-        raise ArtefactError(f"{path}: is not a router saved by EMAFusion: fit one with `emafusion fit LOG -o router.json`")
+        raise ArtefactError(
+            f"{path}: is not a router saved by EMAFusion: fit one with `emafusion fit LOG -o router.json`"
+        )
     if whole.get("version") != FORMAT_VERSION:
         raise ArtefactError(
             f"{path}: has format version {whole.get('version')!r}, this is version {FORMAT_VERSION}: fit it again"
         )
-    payload = whole.get("payload")
+    payload: dict[str, Any] = whole.get("payload") or {}
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     if _checksum(text) != whole.get("checksum"):
         raise ArtefactError(f"{path}: its checksum does not match: it was changed or damaged; fit it again")
     try:
         return _rebuilt(payload)
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtefactError(f"{path}: its content is incomplete ({type(error).__name__}: {error}); fit it again") from error
+        raise ArtefactError(
+            f"{path}: its content is incomplete ({type(error).__name__}: {error}); fit it again"
+        ) from error
 
 
 def _rebuilt(payload: dict[str, Any]) -> RoutingModel:
@@ -194,7 +200,7 @@ def _unpack(packed: Mapping[str, Any]) -> NDArray[Any]:
     if dtype.kind not in "fiub":
         raise TypeError(f"an array of {dtype} does not belong in a router")
     raw = zlib.decompress(base64.b64decode(packed["zlib"]))
-    return np.frombuffer(raw, dtype=dtype).reshape(packed["shape"]).copy()
+    return np.asarray(np.frombuffer(raw, dtype=dtype).reshape(packed["shape"]).copy())
 
 
 def _packed_tree(tree: Mapping[str, Any]) -> dict[str, Any]:

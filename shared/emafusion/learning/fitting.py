@@ -124,7 +124,9 @@ def fit_table(
     """:func:`fit_router` on arrays."""
     labelled = int((~np.isnan(table.score)).any(1).sum())
     if labelled < 50:
-        raise LogError(f"the log has scores for {labelled} queries: fitting needs at least 50; until then serve unfitted")
+        raise LogError(
+            f"the log has scores for {labelled} queries: fitting needs at least 50; until then serve unfitted"
+        )
     progress("encoding", 0.05)
     vectors = np.asarray(encoder.encode(table.texts), dtype=np.float64) if embeddings is None else embeddings
     classifier = TaxonomyClassifier(encoder=encoder)
@@ -160,7 +162,9 @@ def fit_table(
     return model, FitReport(len(table), labelled, table.candidates, curve, forecaster.report_)
 
 
-def expected_cost(prices: Mapping[str, Any], candidates: tuple[str, ...], forecasts: Forecasts, table: LogTable) -> Array:
+def expected_cost(
+    prices: Mapping[str, Any], candidates: tuple[str, ...], forecasts: Forecasts, table: LogTable
+) -> Array:
     """USD expected of each call: forecast output, and input as forecast or as long as the prompt."""
     inp = np.array([prices[n].input for n in candidates]) / 1e6
     out = np.array([prices[n].output for n in candidates]) / 1e6
@@ -290,7 +294,12 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
     rows = np.sort(rng.permutation(rows)[:CURVE_ROWS])
     part = recording.take(rows)
     names = belief.candidates
-    mean_cost = np.array([np.nanmean(np.where(part.asked, part.cost, np.nan)[:, j]) if part.asked[:, j].any() else np.inf for j in range(len(names))])
+    mean_cost = np.array(
+        [
+            np.nanmean(np.where(part.asked, part.cost, np.nan)[:, j]) if part.asked[:, j].any() else np.inf
+            for j in range(len(names))
+        ]
+    )
     alone = {
         n: (float(mean_cost[j]), float(np.nanmean(part.score[:, j])))
         for j, n in enumerate(names)
@@ -308,7 +317,9 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
         out["advantage"].append(_advantage(part, run.score, run.cost, value))
         both = seen & ~np.isnan(part.score[:, ref])
         gap = run.score[both] - part.score[both, ref]
-        out["shortfall"].append((float(gap.mean()), float(gap.std() / np.sqrt(max(len(gap), 1)) + 1e-4)) if len(gap) else (-1.0, 1.0))
+        out["shortfall"].append(
+            (float(gap.mean()), float(gap.std() / np.sqrt(max(len(gap), 1)) + 1e-4)) if len(gap) else (-1.0, 1.0)
+        )
     return Curve(
         tuple(values.tolist()),
         tuple(np.maximum.accumulate(out["cost"]).tolist()),
@@ -325,7 +336,9 @@ def _advantage(part: Recording, score: Array, cost: Array, value: float) -> floa
     """Utility of the policy over the best constant choice, in standard errors of the paired difference."""
     constant = np.where(part.asked, value * part.score - part.cost, np.nan)
     enough = part.asked.mean(0) > 0.8
-    means = np.where(enough & (~np.isnan(constant)).any(0), np.nan_to_num(np.nanmean(constant, 0), nan=-np.inf), -np.inf)
+    means = np.where(
+        enough & (~np.isnan(constant)).any(0), np.nan_to_num(np.nanmean(constant, 0), nan=-np.inf), -np.inf
+    )
     if not np.isfinite(means).any():
         return float("inf")
     best = constant[:, int(means.argmax())]

@@ -52,10 +52,10 @@ class LogTable:
         return len(self.ids)
 
     def take(self, rows: IntArray) -> LogTable:
-        out = {f.name: getattr(self, f.name)[rows] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)}
-        return replace(
-            self, ids=tuple(self.ids[i] for i in rows), texts=tuple(self.texts[i] for i in rows), **out
-        )
+        out = {
+            f.name: getattr(self, f.name)[rows] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, ids=tuple(self.ids[i] for i in rows), texts=tuple(self.texts[i] for i in rows), **out)
 
 
 def tabulate(log: Sequence[LoggedQuery], candidates: Sequence[str] | None = None) -> LogTable:
@@ -81,7 +81,12 @@ def tabulate(log: Sequence[LoggedQuery], candidates: Sequence[str] | None = None
             if j is None:
                 continue
             asked[i, j] = True
-            for array, value in ((score, outcome.score), (cost, outcome.cost_usd), (in_tok, outcome.in_tok), (out_tok, outcome.out_tok)):
+            for array, value in (
+                (score, outcome.score),
+                (cost, outcome.cost_usd),
+                (in_tok, outcome.in_tok),
+                (out_tok, outcome.out_tok),
+            ):
                 if value is not None:
                     array[i, j] = value
     unpriced = [n for j, n in enumerate(names) if asked[:, j].any() and np.isnan(cost[:, j]).all()]
@@ -143,7 +148,11 @@ def read_answers(
     rules = np.zeros((n, m, len(RULES) + 2))
     for i, entry in enumerate(log):
         query = entry.query()
-        present = [(j, o) for j, name in enumerate(table.candidates) if (o := entry.outcomes.get(name)) and o.response is not None]
+        present = [
+            (j, o)
+            for j, name in enumerate(table.candidates)
+            if (o := entry.outcomes.get(name)) and o.response is not None
+        ]
         finals = []
         for j, outcome in present:
             text = outcome.response or ""
@@ -152,7 +161,9 @@ def read_answers(
             finals.append(final)
             known[i, j] = True
             usable[i, j] = not any(f.fatal for f in findings)
-            rules[i, j] = AnswerEvidence.rule_features(frozenset(f.name for f in findings), final.kind, final.wellformed)
+            rules[i, j] = AnswerEvidence.rule_features(
+                frozenset(f.name for f in findings), final.kind, final.wellformed
+            )
         vectors = None
         if encoder is not None and sum(f.kind == "text" for f in finals) > 1:
             vectors = encoder.encode([o.response or "" for _, o in present])

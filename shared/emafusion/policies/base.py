@@ -20,7 +20,8 @@ class Terms:
     value
         USD that a good answer is worth: 1 / lambda of the cost-quality trade-off.
     floor
-        Share of the reference candidate's confidence below which nothing is accepted; None for no floor.
+        Share of the reference candidate's expected quality to keep on every query; the policy then finds the value
+        itself, around ``value``. None for no floor.
     reference
         Name of that candidate.
     only

@@ -6,6 +6,8 @@ they are best.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from emafusion.estimators.beliefs import Array
@@ -16,6 +18,9 @@ from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
 from emafusion.policies.planning import STOP, Plan, Problem, plan
 
 __all__ = ["CascadeRouting"]
+
+VALUES = np.geomspace(0.01, 10.0, 16)
+"""Where a floor's value is sought, in multiples of :attr:`Terms.value`."""
 
 
 class CascadeRouting:
@@ -35,6 +40,8 @@ class CascadeRouting:
         self.panel, self.width, self.depth, self.abstain_below = panel, width, depth, abstain_below
 
     def next_move(self, belief: Belief, terms: Terms) -> Move:
+        if terms.floor is not None:
+            terms = self._for_floor(belief, terms)
         problem = self.problem(belief, terms)
         solved = plan(problem, belief.model.calibration, width=self.width, depth=self.depth)
         action, best = int(solved.action[0]), int(solved.answer[0])
@@ -48,19 +55,36 @@ class CascadeRouting:
             return self._try(belief, solved, action)
         return self._accept(belief, solved, best)
 
+    def _for_floor(self, belief: Belief, terms: Terms) -> Terms:
+        """The least value of a good answer at which the plan for this query is expected to keep the floor.
+
+        Worth as a function of value is the convex conjugate of the cost-quality frontier, so its slope is the expected
+        quality (envelope theorem). Found once a request, before anything ran, and kept.
+        """
+        if belief.value is None:
+            values = terms.value * VALUES
+            llr = np.zeros((len(values), len(belief.names)))
+            problem = replace(self.problem(belief, terms, llr), value=values)
+            worth = plan(problem, belief.model.calibration, width=self.width, depth=self.depth).worth
+            quality = np.append(np.diff(worth) / np.diff(values), 1.0)
+            wanted = (terms.floor or 0.0) * float(belief.confidences()[belief.index(terms.reference or belief.names[0])])
+            belief.value = float(values[int((quality >= wanted).argmax())])
+        return replace(terms, value=belief.value, floor=None)
+
     def problem(self, belief: Belief, terms: Terms, llr: Array | None = None) -> Problem:
         """The belief as a planning problem of one row, or of as many as ``llr`` has."""
         evidence = belief.evidence()
         n = 1 if llr is None else len(llr)
         if llr is not None:
             evidence = evidence.take(np.zeros(n, dtype=np.int64))
-            evidence = type(evidence)(**{**{k: getattr(evidence, k) for k in evidence.__dataclass_fields__}, "llr": llr})
+            evidence = type(evidence)(
+                **{**{k: getattr(evidence, k) for k in evidence.__dataclass_fields__}, "llr": llr}
+            )
         only = np.array([not terms.only or name in terms.only for name in belief.names])
         open_ = belief.open & only if (belief.open & only).any() or belief.usable.any() else belief.open
         tile = np.ones((n, 1))
         # When every answer so far is unusable the best of them still beats none at all once nothing is left to try.
         usable = belief.usable if belief.usable.any() or open_.any() else belief.ran
-        reference = belief.index(terms.reference) if terms.reference in belief.names else int(belief.cost.argmax())
         return Problem(
             evidence=evidence,
             forecast=tile * belief.p,
@@ -68,8 +92,6 @@ class CascadeRouting:
             open=np.repeat(open_[None], n, 0),
             usable=np.repeat(usable[None], n, 0),
             value=np.full(n, terms.value),
-            floor=terms.floor,
-            reference=reference,
         )
 
     def _worthwhile_judge(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan, best: int) -> Ask | None:
@@ -116,7 +138,11 @@ class CascadeRouting:
         name = belief.names[best]
         confidence = float(solved.confidence[0, best])
         label = belief.label[best]
-        peers = [n for i, n in enumerate(belief.names) if i != best and label >= 0 and belief.label[i] == label and belief.ran[i]]
+        peers = [
+            n
+            for i, n in enumerate(belief.names)
+            if i != best and label >= 0 and belief.label[i] == label and belief.ran[i]
+        ]
         reason = f"{name} is right with probability {confidence:.2f}"
         if peers:
             reason += f", {' and '.join(peers)} agree{'s' if len(peers) == 1 else ''}"

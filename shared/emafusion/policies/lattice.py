@@ -46,7 +46,7 @@ class Lattice:
             self.label[i, list(members)] = labels
         self.member: NDArray[np.bool_] = self.label >= 0
         self.level = self.member.sum(1)
-        self.joined: NDArray[np.float64] = np.stack([(self.label == c).astype(np.float64) for c in range(groups)])
+        self.joined: NDArray[np.float64] = (self.label[None] == np.arange(groups)[:, None, None]).astype(np.float64)
         self.children = np.full((self.size, k, groups + 1), -1, dtype=np.int64)
         for i, (members, labels) in enumerate(states):
             if len(members) == self.depth:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.estimators.beliefs import Array, Evidence, IntArray, Posterior, infer, log_gamma
+from emafusion.estimators.beliefs import Array, Evidence, IntArray, Posterior, infer, log_gamma, log_rising, novelty
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
 from emafusion.policies.lattice import Lattice, lattice
 
@@ -55,8 +55,6 @@ class Problem:
     open: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     value: Array
-    floor: float | None = None
-    reference: int = 0
 
     def take(self, rows: IntArray) -> Problem:
         return replace(
@@ -120,7 +118,13 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6
         rows = np.nonzero(groups == c)[0]
         for part in np.array_split(rows, max(1, len(rows) // 512)):
             solved = _solve(
-                problem.take(part), posterior.take(part), q[part], calibration, int(c), width, depth if c == 0 else depth - 1
+                problem.take(part),
+                posterior.take(part),
+                q[part],
+                calibration,
+                int(c),
+                width,
+                depth if c == 0 else depth - 1,
             )
             action[part], worth[part], stop_worth[part], commit[part] = solved
     return Plan(action, answer, q, worth, stop_worth, commit, posterior)
@@ -130,7 +134,7 @@ def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
     """The candidates worth looking at, (n, k): the best buys over a range of values of a good answer.
 
     At a thousandth of the value the cheap probes win, at four times it the strong ones; ranks are taken in turn until
-    ``width`` are found, so the list is spread over the whole price range and holds the reference of a quality floor.
+    ``width`` are found, so the list is spread over the whole price range.
     """
     cost, can = problem.cost, problem.open
     factors = np.array([1.0, 1 / 8, 4.0, 1 / 64, 1 / 512])
@@ -138,8 +142,6 @@ def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
     worth = np.where(can[:, None, :], worth, IMPOSSIBLE)
     rank = (-worth).argsort(2).argsort(2).min(1).astype(np.float64)  # best rank under any factor
     rank += 1e-3 * (-worth[:, 0]).argsort(1).argsort(1)
-    if problem.floor is not None:
-        rank[:, problem.reference] = -1.0
     rank = np.where(can, rank, np.inf)
     return np.sort(np.argpartition(rank, min(width, rank.shape[1]) - 1, axis=1)[:, :width], axis=1)
 
@@ -157,15 +159,15 @@ def _solve(
     shape = lattice(picked.shape[1], clusters, depth)
     can = np.take_along_axis(problem.open, picked, 1)
     cost = np.take_along_axis(problem.cost, picked, 1)
-    log_z, stop_p, blind_p, reference_p = _evaluate(problem, posterior, q, calibration, picked, shape)
+    log_z, stop_p, blind_p = _evaluate(problem, posterior, q, calibration, picked, shape)
 
     value = problem.value[:, None]
-    stop = _stop_worth(stop_p, reference_p, value, problem.floor)
+    stop = value * np.maximum(stop_p, 0.0)
     worth, act = stop.copy(), np.full(stop.shape, STOP)
     for level in range(shape.depth, -1, -1):
         at = np.nonzero(shape.level == level)[0]
         if level == shape.depth:
-            unseen = _stop_worth(np.maximum(blind_p[:, at], stop_p[:, at, None]), reference_p[:, at, None], value[:, :, None], problem.floor)
+            unseen = value[:, :, None] * np.maximum(blind_p[:, at], stop_p[:, at, None])
             move = unseen - cost[:, None, :]
         else:
             move = _expected(shape, at, log_z, worth) - cost[:, None, :]
@@ -178,13 +180,6 @@ def _solve(
     now = act[:, 0]
     chosen = np.where(now >= 0, picked[np.arange(len(now)), np.maximum(now, 0)], STOP)
     return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now)
-
-
-def _stop_worth(p: Array, reference: Array, value: Array, floor: float | None) -> Array:
-    """Worth of accepting the best answer; with a floor, missing it costs the value of what is missing, tenfold."""
-    if floor is None:
-        return np.where(p >= 0, value * p, 0.0)
-    return np.where(p >= 0, -10.0 * value * np.maximum(floor * reference - p, 0.0), -10.0 * value)
 
 
 def _expected(shape: Lattice, at: IntArray, log_z: Array, worth: Array) -> Array:
@@ -218,7 +213,7 @@ def _evaluate(
     calibration: ConfidenceCalibration,
     picked: IntArray,
     shape: Lattice,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Numbers on the lattice.
 
     Returns
@@ -229,8 +224,6 @@ def _evaluate(
         Confidence of the best answer in a state, -1 with none.
     blind_p : (r, S, k)
         Confidence of each candidate not yet run in a state.
-    reference_p : (r, S)
-        Confidence of the reference candidate there.
     """
     evidence = problem.evidence
     take = picked[:, :, None]
@@ -243,7 +236,11 @@ def _evaluate(
     strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
     order = np.argsort(-strength, axis=1)[:, : shape.clusters]
     sizes_now = np.take_along_axis(posterior.sizes, order, 1) if shape.clusters else np.zeros((n, 0), dtype=np.int64)
-    kept = np.take_along_axis(posterior.joint[:, :, 1:], order[:, None, :], 2) if shape.clusters else np.zeros((n, nodes, 0))
+    kept = (
+        np.take_along_axis(posterior.joint[:, :, 1:], order[:, None, :], 2)
+        if shape.clusters
+        else np.zeros((n, nodes, 0))
+    )
     none = posterior.joint[:, :, 0]
     total_now = posterior.sizes.sum(1) + posterior.alone
     groups_now = (posterior.sizes > 0).sum(1) + posterior.alone
@@ -282,33 +279,34 @@ def _evaluate(
     surely = (1.0 - stray).swapaxes(1, 2)
     for c in range(shape.clusters + shape.depth):
         ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
-    own_size = np.take_along_axis(sizes, np.broadcast_to(np.maximum(shape.label, 0)[None], (n, shape.size, k)), 2)
+    own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
     after = calibration.features(ran_p, forecast, own_size, ran_count[:, :, None])
     ran_p = calibration(after, np.asarray(True), intercepts[1][picked][:, None, :])
     stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
 
     if problem.usable.any():
         stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, sizes, order, ran_count))
-    reference_p = _reference(problem, q, picked, shape, blind_p, ran_p)
-    return log_z, stop_p, blind_p, reference_p
+    return log_z, stop_p, blind_p
 
 
-def _grouping(eps: Array, sizes: IntArray, total_now: IntArray, groups_now: IntArray, shape: Lattice, joined: IntArray) -> Array:
+def _grouping(
+    eps: Array, sizes: IntArray, total_now: IntArray, groups_now: IntArray, shape: Lattice, joined: IntArray
+) -> Array:
     """Log-probability of how the wrong answers group, for each right group (column 0: none): (n, S, 1 + C).
 
     Groups that are no longer told apart are part of the totals, and a constant otherwise.
     """
-    e = np.clip(eps, 1e-3, 0.999)[:, None, None]
+    alpha = novelty(eps)
     started = (joined > 0)[None] & (np.arange(joined.shape[1]) >= shape.clusters)
     total = total_now[:, None] + shape.level[None, :]
     groups = groups_now[:, None] + started.sum(2)
     gammas = log_gamma(sizes)
-    zero = np.zeros((*total.shape, 1))
+    zero = np.zeros((*total.shape, 1), dtype=np.int64)
     n_wrong = total[..., None] - np.concatenate([zero, sizes], 2)
     n_groups = groups[..., None] - np.concatenate([zero, sizes > 0], 2)
-    inner = gammas.sum(2, keepdims=True) - np.concatenate([zero, gammas], 2) - log_gamma(n_wrong)
-    out = np.maximum(n_groups - 1, 0) * np.log1p(-e) + (n_wrong - n_groups) * np.log(e) + inner
-    out = np.where(n_wrong > 0, out, 0.0)
+    rising = np.take_along_axis(log_rising(alpha, int(total.max())), n_wrong.reshape(len(eps), -1), 1)
+    inner = gammas.sum(2, keepdims=True) - np.concatenate([np.zeros(zero.shape), gammas], 2)
+    out = np.maximum(n_groups - 1, 0) * np.log(alpha)[:, None, None] + inner - rising.reshape(n_wrong.shape)
     out[..., 1:][sizes == 0] = -np.inf
     return np.asarray(out)
 
@@ -345,11 +343,3 @@ def _at_hand(
         best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
     return best
 
-
-def _reference(problem: Problem, q: Array, picked: IntArray, shape: Lattice, blind_p: Array, ran_p: Array) -> Array:
-    """Confidence of the reference candidate in every state (n, S); as it is now where it is not on the shortlist."""
-    here = picked == problem.reference
-    fixed = np.broadcast_to(q[:, problem.reference][:, None], blind_p.shape[:2])
-    both = np.where(shape.member[None], ran_p, blind_p)
-    found = np.einsum("nsk,nk->ns", both, here.astype(np.float64))
-    return np.where(here.any(1)[:, None], found, fixed)

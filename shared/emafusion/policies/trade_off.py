@@ -22,7 +22,7 @@ __all__ = ["Curve", "Pacer", "TradeOff"]
 UNPACED_VALUE = 30.0
 """First guess of a good answer's worth, in budgets, where no curve says better."""
 FLOOR_VALUE = 100.0
-"""Worth of a good answer under an unfitted floor, in calls of the reference candidate: quality comes first."""
+"""Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
 
 
 @dataclass(frozen=True)

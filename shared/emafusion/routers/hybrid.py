@@ -42,7 +42,9 @@ def call_costs(pool: Pool, query: Query, output_tokens: Array) -> tuple[float, .
     """USD expected of one call to each candidate; an output longer than the caller allows is not expected."""
     limit = query.max_output_tokens or np.inf
     return tuple(
-        pool.price(c.name or "").cost(Usage(query.prompt_tokens, int(min(tokens, limit, c.max_output_tokens or np.inf))))
+        pool.price(c.name or "").cost(
+            Usage(query.prompt_tokens, int(min(tokens, limit, c.max_output_tokens or np.inf)))
+        )
         for c, tokens in zip(pool, output_tokens)
     )
 
@@ -59,9 +61,7 @@ class TaxonomyRouter:
         Phi; by default the shipped prior.
     """
 
-    def __init__(
-        self, pool: Pool, *, encoder: Encoder | None = None, suitability: Suitability | None = None
-    ) -> None:
+    def __init__(self, pool: Pool, *, encoder: Encoder | None = None, suitability: Suitability | None = None) -> None:
         self.pool, self._encoder = pool, encoder
         self.suitability = suitability or shipped_suitability(pool)
         self._classifier: TaxonomyClassifier | None = None
@@ -162,8 +162,13 @@ class HybridRouter:
         expected = self._gather(in_tok)
         usual = np.where(np.isfinite(expected), expected, query.prompt_tokens)
         # The forecast of input length is made from the text asked; a request that carries more (history, tools) is longer.
-        lengths = np.maximum(usual, 0.0) if query.prompt_tokens <= 2 * np.median(usual) else np.full(len(usual), query.prompt_tokens)
+        lengths = (
+            np.maximum(usual, 0.0)
+            if query.prompt_tokens <= 2 * np.median(usual)
+            else np.full(len(usual), query.prompt_tokens)
+        )
         limit = query.max_output_tokens or np.inf
         return tuple(
-            self.pool.price(n).cost(Usage(int(i), int(min(t, limit)))) for n, i, t in zip(self.pool.names, lengths, tokens)
+            self.pool.price(n).cost(Usage(int(i), int(min(t, limit))))
+            for n, i, t in zip(self.pool.names, lengths, tokens)
         )

@@ -1,0 +1,38 @@
+"""What EMAFusion is compared with. Each is a function of a :class:`Fold`: it learns from the training part alone.
+
+Where a method has a setting, it is chosen on the training part for the value of a good answer that each operating
+point stands for; no test score chooses anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from emafusion.evaluation.baselines.cascade_only import cascade_only
+from emafusion.evaluation.baselines.chance import random_choice
+from emafusion.evaluation.baselines.clusters import k_means_table
+from emafusion.evaluation.baselines.fold import Baseline, Fold, Part
+from emafusion.evaluation.baselines.learned_only import learned_only
+from emafusion.evaluation.baselines.neighbours import k_nearest
+from emafusion.evaluation.baselines.oracle import oracle
+from emafusion.evaluation.baselines.pairwise import pairwise_cascade
+from emafusion.evaluation.baselines.single import best_single, cheapest, dearest, zero_router
+from emafusion.evaluation.baselines.taxonomy_only import taxonomy_only
+
+__all__ = ["BASELINES", "Baseline", "Fold", "Part"]
+
+BASELINES: Mapping[str, Baseline] = {
+    "best single": best_single,
+    "cheapest": cheapest,
+    "dearest": dearest,
+    "random": random_choice,
+    "zero-router hull": zero_router,
+    "k-nearest neighbours": k_nearest,
+    "k-means table": k_means_table,
+    "pairwise cascades": pairwise_cascade,
+    "taxonomy only": taxonomy_only,
+    "learned only": learned_only,
+    "cascade only": cascade_only,
+    "oracle": oracle,
+}
+"""In the order in which reports list them."""

@@ -1,0 +1,122 @@
+"""Folds of a log: for each, a router is fitted on its training part, and every method answers its test part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from emafusion.config import Candidate, Objective, Pool
+from emafusion.evaluation.baselines import BASELINES, Fold, Part
+from emafusion.evaluation.points import Array, IntArray, Points
+from emafusion.evaluation.processes import EncoderSource
+from emafusion.evaluation.simulation import simulate
+from emafusion.learning.artefact import RoutingModel
+from emafusion.learning.fitting import fit_table, record, with_evidence
+from emafusion.learning.table import Answers, LogTable
+from emafusion.policies.trade_off import TradeOff
+
+__all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "run_split", "split_rows"]
+
+EMAFUSION = "EMAFusion"
+
+
+@dataclass(frozen=True)
+class Split:
+    """All that one process needs to fit on one part of a log and to answer the other."""
+
+    table: LogTable
+    answers: Answers
+    vectors: Array
+    labels: Array
+    encoder: EncoderSource
+    train: IntArray
+    test: IntArray
+    values: Array
+    seed: int
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What came of one split.
+
+    Attributes
+    ----------
+    rows : (t,)
+        The queries that were answered.
+    points : by method
+    forecast : (t, m)
+        Forecast probability of a good answer of each candidate before any answer.
+    """
+
+    rows: IntArray
+    points: Mapping[str, Points]
+    forecast: Array
+    model: RoutingModel
+
+
+def split_rows(n: int, folds: int, seed: int) -> list[tuple[IntArray, IntArray]]:
+    """Training and test rows of each fold; every row is in exactly one test part."""
+    fold = np.random.default_rng(seed).permutation(n) % folds
+    return [(np.nonzero(fold != f)[0], np.nonzero(fold == f)[0]) for f in range(folds)]
+
+
+def run_split(split: Split) -> FoldResult:
+    """Fit on the training rows, and let every method answer the test rows that have a score."""
+    from threadpoolctl import threadpool_limits
+
+    # Several processes that each use all cores only get in each other's way.
+    with threadpool_limits(limits=1):
+        fold, rows = _fold(split)
+        points = {EMAFUSION: emafusion_points(fold)} | {name: play(fold) for name, play in BASELINES.items()}
+    return FoldResult(rows, points, fold.test.recording.p, fold.model)
+
+
+def _fold(split: Split) -> tuple[Fold, IntArray]:
+    train, test = split.train, split.test
+    test = test[(split.table.asked & ~np.isnan(split.table.score))[test].any(1)]
+    model, forecasts = _fitted(split)
+    texts = [split.table.texts[i] for i in test]
+    ahead = model.forecaster.predict(texts, split.vectors[test], split.labels[test])
+    parts = []
+    for rows, expected in ((train, forecasts), (test, ahead)):
+        table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
+        recording = record(model, table, answers, vectors, expected)
+        recording = with_evidence(recording, model.belief, table, answers, expected)
+        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording))
+    # Only outcomes with a score can be counted, so only those may be chosen, by any method.
+    parts[1] = replace(parts[1], recording=replace(parts[1].recording, asked=parts[1].available))
+    return Fold(parts[0], parts[1], split.values, model, split.seed), test
+
+
+def _fitted(split: Split) -> tuple[RoutingModel, Any]:
+    rows = split.train
+    model, _ = fit_table(
+        split.table.take(rows),
+        split.answers.take(rows),
+        split.encoder.open(),
+        embeddings=split.vectors[rows],
+        seed=split.seed,
+    )
+    return model, model.forecaster.oof_
+
+
+def emafusion_points(fold: Fold) -> Points:
+    """EMAFusion at each value of a good answer, with the terms that serving would use (its guard included)."""
+    model, recording = fold.model, fold.test.recording
+    pool = Pool([Candidate(name, name=name, price=model.prices[name]) for name in model.candidates])
+    trade_off = TradeOff(pool, model.curve)
+    runs = []
+    for value in fold.values:
+        terms = trade_off.terms(Objective(usd_value=float(value)))
+        only = np.array([not terms.only or name in terms.only for name in model.candidates])
+        runs.append(simulate(recording, model.belief, terms.value, only=only))
+    return Points(
+        score=np.stack([run.score for run in runs]),
+        cost=np.stack([run.cost for run in runs]),
+        answered=np.stack([run.answered for run in runs]),
+        confidence=np.stack([run.confidence for run in runs]),
+        calls=np.stack([run.ran.sum(1).astype(np.float64) for run in runs]),
+    )

@@ -1,0 +1,109 @@
+"""From a request's value objects to the rows of the tables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from emafusion.types import Attempt, Query, Result, Verdict
+
+__all__ = ["Row", "Rows", "rows_of"]
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one decision is in the tables."""
+
+    decision: Row
+    attempts: list[Row]
+    verdicts: list[Row]
+
+
+def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
+    """The rows of a decision; with ``text`` False no word of the user's or of a model's is in them."""
+    decision, forecast = result.decision, result.decision.forecast
+    row = {
+        "id": decision.id,
+        "created_at": at,
+        "text": query.text if text else None,
+        "text_hash": _digest(query.text),
+        "tools": [dict(t) for t in query.tools] if text and query.tools else None,
+        "schema": dict(query.schema) if text and query.schema is not None else None,
+        "prompt_tokens": int(query.prompt_tokens),
+        "session": query.session,
+        "answered_by": decision.answered_by,
+        "confidence": float(decision.confidence),
+        "cost_usd": float(decision.cost_usd),
+        "draft_cost_usd": float(decision.draft_cost_usd),
+        "judge_cost_usd": float(decision.judge_cost_usd),
+        "reference": decision.reference,
+        "saved_usd": float(decision.saved_usd),
+        "objective": dict(decision.objective),
+        "category": forecast.category,
+        "labels": dict(forecast.labels),
+        "familiarity": float(forecast.familiarity),
+        "forecast": {n: _floats(forecast.of(n)) for n in forecast.candidates},
+        "reason": decision.reason,
+        "abstained": bool(decision.abstained),
+        "sticky": bool(decision.sticky),
+        # A warning quotes an error, and an error may quote the request.
+        "warnings": list(decision.warnings) if text else [w.split(":", 1)[0] for w in decision.warnings],
+    }
+    attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]
+    verdicts = [_verdict(decision.id, i, v, text) for i, v in enumerate(decision.verdicts)]
+    return Rows(row, attempts, verdicts)
+
+
+def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> Row:
+    reply, error = attempt.reply, attempt.error
+    usage = reply.usage if reply else None
+    calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in reply.tool_calls] if reply else []
+    return {
+        "decision_id": decision_id,
+        "position": position,
+        "candidate": attempt.candidate,
+        "response": reply.text if reply and text else None,
+        "response_hash": _digest(reply.text) if reply else None,
+        "tool_calls": calls if calls and text else None,
+        "answer": attempt.answer if text else None,
+        "finish_reason": reply.finish_reason if reply else None,
+        "input_tokens": int(usage.input_tokens) if usage else None,
+        "output_tokens": int(usage.output_tokens) if usage else None,
+        "cached_input_tokens": int(usage.cached_input_tokens) if usage else None,
+        "tokens_estimated": bool(usage.estimated) if usage else None,
+        "cost_usd": float(attempt.cost_usd),
+        "latency_s": _float(reply.latency_s) if reply else None,
+        "confidence": _float(attempt.confidence),
+        "cluster": None if attempt.cluster is None else int(attempt.cluster),
+        "error": None if error is None else type(error).__name__ + (f": {error}" if text else ""),
+    }
+
+
+def _verdict(decision_id: str, position: int, verdict: Verdict, text: bool) -> Row:
+    return {
+        "decision_id": decision_id,
+        "position": position,
+        "judge": verdict.judge,
+        "candidate": verdict.candidate,
+        "score": _float(verdict.score),
+        "reason": verdict.reason if text else None,
+        "cost_usd": float(verdict.cost_usd),
+        "latency_s": _float(verdict.latency_s),
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)  # numpy's floats are not every driver's
+
+
+def _floats(row: Mapping[str, float]) -> dict[str, float]:
+    return {key: float(value) for key, value in row.items()}

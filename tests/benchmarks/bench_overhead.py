@@ -1,0 +1,339 @@
+"""Measure what EMAFusion adds to a request, in milliseconds, and what its import takes.
+
+    python tests/benchmarks/bench_overhead.py [--queries 2000] [--runs 200] [--json] [--profile]
+
+A router is fitted on a synthetic log; then each part runs many times on queries that it has not seen. Beside the
+median of the wall time stands that of the processor time, which a busy machine does not disturb. ``--profile`` shows
+where the decision's time goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from emafusion import Candidate, Price
+from emafusion.asked import build_query
+from emafusion.encoders import default_encoder
+from emafusion.encoders.base import Encoder
+from emafusion.fusion import Fusion
+from emafusion.learning.artefact import RoutingModel
+from emafusion.learning.fitting import fit_router
+from emafusion.types import Message, Query
+
+CANDIDATES = 12
+SHORT_WORDS, LONG_WORDS = 12, 1500
+TOPICS = {
+    "arithmetic": "How many {} are left if {} of {} boxes with {} each are sold and the rest is shared among {}?",
+    "code": "Write a function that returns the {} of a list of {} after {} steps, and explain line {} of {}.",
+    "history": "Which treaty ended the war about {} between {} and {}, and why did {} refuse {}?",
+    "extraction": "From the letter about {} take the name, the {} and the date of {}; ignore {} and {}.",
+}
+NOUNS = (
+    "apples trains numbers letters kings rivers tables stars matrices prices songs doctors engines maps bridges".split()
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One part: medians and 90th percentile over ``runs``, in milliseconds, with its goal where it has one."""
+
+    name: str
+    runs: int
+    wall_ms: float
+    wall_p90_ms: float
+    cpu_ms: float
+    goal_ms: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median of the processor time keeps the goal."""
+        return None if self.goal_ms is None else self.cpu_ms <= self.goal_ms
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.met}
+
+
+def prompts(n: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """(topic, prompt) pairs, all different."""
+    topics = list(TOPICS)
+    return [
+        (topic, f"{TOPICS[topic].format(*rng.choice(NOUNS, 5))} ({i})")
+        for i, topic in enumerate(topics[k] for k in rng.integers(0, len(topics), n))
+    ]
+
+
+def synthetic_log(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Outcomes whose quality depends on topic and candidate, dearer candidates being better."""
+    rng = np.random.default_rng(seed)
+    strength = {topic: rng.normal(0.0, 1.0, CANDIDATES) + np.linspace(-1.0, 2.0, CANDIDATES) for topic in TOPICS}
+    for i, (topic, prompt) in enumerate(prompts(n, rng)):
+        right = rng.random(CANDIDATES) < 1.0 / (1.0 + np.exp(-strength[topic]))
+        truth = int(rng.integers(10, 99))
+        wrong = rng.integers(100, 110, CANDIDATES)
+        outcomes = {}
+        for j in range(CANDIDATES):
+            in_tok, out_tok = 40, int(60 + 10 * rng.random() + 5 * j)
+            outcomes[name(j)] = {
+                "score": float(right[j]),
+                "response": f"Step by step we get there. The answer is {truth if right[j] else wrong[j]}.",
+                "in_tok": in_tok,
+                "out_tok": out_tok,
+                "cost_usd": cost(j, in_tok, out_tok),
+            }
+        yield {"id": f"q{i}", "prompt": prompt, "outcomes": outcomes}
+
+
+def name(j: int) -> str:
+    return f"model-{j:02d}"
+
+
+def price(j: int) -> Price:
+    return Price(input=0.05 * 1.6**j, output=0.2 * 1.6**j)
+
+
+def cost(j: int, in_tok: int, out_tok: int) -> float:
+    return (in_tok * price(j).input + out_tok * price(j).output) / 1e6
+
+
+class Remembered:
+    """An encoder whose vectors were computed before the clock starts."""
+
+    def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
+        self.identity, self.dim = encoder.identity, encoder.dim
+        self._vectors = dict(zip(texts, np.asarray(encoder.encode(texts))))
+
+    def encode(self, texts: Sequence[str]) -> NDArray[Any]:
+        return np.stack([self._vectors[text] for text in texts])
+
+
+def measure(part: str, run: Callable[[int], object], runs: int, goal_ms: float | None = None) -> Measured:
+    """Run ``run(i)`` for i in 0..runs-1, after a few rounds to warm up."""
+    for i in range(min(10, runs)):
+        run(i)
+    wall, cpu = [], []
+    for i in range(runs):
+        began, busy = time.perf_counter(), time.process_time()
+        run(i)
+        cpu.append(1e3 * (time.process_time() - busy))
+        wall.append(1e3 * (time.perf_counter() - began))
+    ninetieth = statistics.quantiles(wall, n=10)[-1]
+    return Measured(part, runs, statistics.median(wall), ninetieth, statistics.median(cpu), goal_ms)
+
+
+def added(part: str, with_it: Measured, without: Measured) -> Measured:
+    """The difference of two measurements."""
+    return Measured(
+        part,
+        with_it.runs,
+        with_it.wall_ms - without.wall_ms,
+        with_it.wall_p90_ms - without.wall_p90_ms,
+        with_it.cpu_ms - without.cpu_ms,
+    )
+
+
+def measure_import(module: str, runs: int, goal_ms: float | None = None) -> Measured:
+    """``import module`` in fresh processes, without the start of the interpreter."""
+    program = (
+        "import time; w, c = time.perf_counter(), time.process_time(); "
+        f"import {module}; print(time.perf_counter() - w, time.process_time() - c)"
+    )
+    wall, cpu = [], []
+    for _ in range(runs + 1):  # the first one may have to compile
+        out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+        wall.append(1e3 * float(out[0]))
+        cpu.append(1e3 * float(out[1]))
+    ninetieth = statistics.quantiles(wall[1:], n=10)[-1] if runs > 1 else wall[-1]
+    return Measured(
+        f"import {module}", runs, statistics.median(wall[1:]), ninetieth, statistics.median(cpu[1:]), goal_ms
+    )
+
+
+# -- the parts ---------------------------------------------------------------------------------------------------
+
+
+def fusion_of(router: RoutingModel, encoder: Encoder | None = None) -> Fusion:
+    return Fusion(
+        [Candidate(None, name=name(j), price=price(j)) for j in range(CANDIDATES)], router=router, encoder=encoder
+    )
+
+
+def query_of(text: str) -> Query:
+    return build_query([Message("user", text)])
+
+
+def decide(fusion: Fusion, query: Query) -> None:
+    """From a query to the first call."""
+    steps = fusion.steps(query)
+    next(steps)
+    steps.close()
+
+
+def decision_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
+    encoder = default_encoder()
+    queries = [query_of(text) for text in texts]
+    bare = fusion_of(router, Remembered(encoder, [q.text for q in queries]))
+    whole = fusion_of(router, encoder)
+    rng = np.random.default_rng(2)
+    long = [" ".join(rng.choice(NOUNS, LONG_WORDS)) for _ in range(20)]
+    n = len(queries)
+    return [
+        measure("decision without encoding", lambda i: decide(bare, queries[i % n]), runs, 2.0),
+        measure("decision with encoding", lambda i: decide(whole, queries[i % n]), runs, 10.0),
+        measure(f"encoding {SHORT_WORDS}-20 words", lambda i: encoder.encode([texts[i % n]]), runs),
+        measure(f"encoding {LONG_WORDS} words", lambda i: encoder.encode([long[i % 20]]), max(20, runs // 4)),
+        measure("build_query", lambda i: query_of(texts[i % n]), runs),
+        measure("Fusion.explain", lambda i: whole.explain(queries[i % n]), runs),
+    ]
+
+
+def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    from langchain_emafusion import ChatEMAFusion
+
+    class NoOp(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "no-op"
+
+        def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("The answer is 42."))])
+
+    alone = NoOp()
+    fused = ChatEMAFusion(
+        [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)], router=router, judges=()
+    )
+    n = len(texts)
+    one = measure("LangChain model alone", lambda i: alone.invoke(texts[i % n]), runs)
+    ours = measure("ChatEMAFusion.invoke", lambda i: fused.invoke(texts[i % n]), runs)
+    return [one, ours, added("added by ChatEMAFusion", ours, one)]
+
+
+def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
+    from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+    from llama_index.core.llms.callbacks import llm_completion_callback
+
+    from llamaindex_emafusion import EMAFusion
+
+    class NoOp(CustomLLM):
+        @property
+        def metadata(self) -> LLMMetadata:
+            return LLMMetadata(model_name="no-op")
+
+        @llm_completion_callback()
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+            return CompletionResponse(text="The answer is 42.")
+
+        @llm_completion_callback()
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            yield self.complete(prompt)
+
+    alone = NoOp()
+    fused = EMAFusion(
+        candidates=[Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)],
+        router=router,
+        judges=(),
+    )
+    n = len(texts)
+    one = measure("LlamaIndex model alone", lambda i: alone.complete(texts[i % n]), runs)
+    ours = measure("EMAFusion.complete", lambda i: fused.complete(texts[i % n]), runs)
+    return [one, ours, added("added by EMAFusion", ours, one)]
+
+
+def profile(router: RoutingModel, texts: list[str], runs: int) -> None:
+    """Where the decision's time goes, encoding left out."""
+    import cProfile
+    import pstats
+
+    queries = [query_of(text) for text in texts]
+    fusion = fusion_of(router, Remembered(default_encoder(), [q.text for q in queries]))
+    for query in queries[:10]:
+        decide(fusion, query)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for i in range(runs):
+        decide(fusion, queries[i % len(queries)])
+    profiler.disable()
+    pstats.Stats(profiler, stream=sys.stderr).sort_stats("cumulative").print_stats(45)
+    pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(25)
+
+
+# -- output ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fitting(console: Console, queries: int) -> Iterator[Callable[[str, float], None]]:
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("fitting", total=1.0)
+        yield lambda stage, done: bar.update(task, completed=done, description=f"fitting on {queries} queries: {stage}")
+
+
+def table_of(rows: Sequence[Measured]) -> Table:
+    table = Table(title=f"Overhead of routing among {CANDIDATES} candidates (medians)", title_justify="left")
+    for heading in ("", "wall ms", "90 % below", "CPU ms", "goal ms", "met", "runs"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in rows:
+        goal = "" if row.goal_ms is None else f"{row.goal_ms:g}"
+        met = {None: "", True: "yes", False: "[red]no"}[row.met]
+        table.add_row(
+            row.name, f"{row.wall_ms:.2f}", f"{row.wall_p90_ms:.2f}", f"{row.cpu_ms:.2f}", goal, met, str(row.runs)
+        )
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit, measure, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--queries", type=int, default=2000, help="length of the synthetic log that the router is fitted on"
+    )
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--json", action="store_true", help="write one JSON object to stdout")
+    parser.add_argument("--profile", action="store_true", help="profile the decision, to stderr")
+    options = parser.parse_args(arguments)
+    progress_console = Console(stderr=True)
+    with fitting(progress_console, options.queries) as progress:
+        router, _ = fit_router(synthetic_log(options.queries), progress=progress)
+    texts = [text for _, text in prompts(max(50, options.runs), np.random.default_rng(1))]
+    if options.profile:
+        profile(router, texts, options.runs)
+    parts: list[Callable[[], list[Measured]]] = [
+        lambda: decision_parts(router, texts, options.runs),
+        lambda: langchain_parts(router, texts, options.runs),
+        lambda: llamaindex_parts(router, texts, options.runs),
+        lambda: [measure_import("emafusion", 7, 500.0), measure_import("emafusion.fusion", 7)],
+    ]
+    rows: list[Measured] = []
+    shown = track(
+        parts, "measuring", console=progress_console, transient=True, disable=not progress_console.is_terminal
+    )
+    for part in shown:
+        rows += part()
+    if options.json:
+        print(json.dumps({row.name: row.as_dict() for row in rows}, indent=2))
+        return
+    console = Console()
+    (console if console.is_terminal else Console(width=110)).print(table_of(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The lookahead against plain recursion, and what a good policy must do whatever the numbers."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emafusion.estimators.beliefs import Evidence, infer
+from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
+from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.policies.lattice import lattice
+from emafusion.policies.planning import STOP, Problem, plan
+
+COSTS = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
+CHANCES = st.lists(st.floats(0.1, 0.95), min_size=3, max_size=3)
+
+
+def problem(
+    p: list[float],
+    cost: list[float],
+    value: float,
+    labels: tuple[int | None, ...] | None = None,
+    eps: float = 0.3,
+    rho: float = 0.95,
+) -> Problem:
+    m = len(p)
+    labels = labels or (None,) * m
+    difficulty = SharedDifficulty().start(m)
+    ran = np.array([[x is not None for x in labels]])
+    e = Evidence(
+        difficulty.right(np.array([p])),
+        np.log(difficulty.grid()[1]),
+        ran,
+        np.array([[-1 if x is None else x for x in labels]]),
+        np.zeros((1, m)),
+        np.array([eps]),
+        np.array([rho]),
+    )
+    return Problem(e, np.array([p]), np.array([cost]), ~ran, ran, np.array([value]))
+
+
+def by_recursion(p: list[float], cost: list[float], value: float, depth: int) -> float:
+    """Worth of the best policy, by walking every order of tries and every way their answers can group."""
+    calibration = ConfidenceCalibration().start(len(p))
+
+    @cache
+    def likelihood(labels: tuple[int | None, ...]) -> float:
+        e = problem(p, cost, value, labels).evidence
+        posterior = infer(e)
+        clusters = posterior.sizes.shape[1]
+        from emafusion.estimators.beliefs import wrong_groups
+
+        total = 0.0
+        for c in range(clusters + 1):
+            sizes = posterior.sizes[0].astype(float).copy()
+            if c:
+                sizes[c - 1] = 0
+            grouping = wrong_groups(sizes[None], np.array([0]), e.eps)[0]
+            total += float(np.exp(posterior.joint[0, :, c] + grouping).sum())
+        return total
+
+    @cache
+    def worth(labels: tuple[int | None, ...], left: int) -> float:
+        pb = problem(p, cost, value, labels)
+        q = calibrated(pb.evidence, infer(pb.evidence), pb.forecast, calibration)[0]
+        ran = [j for j, x in enumerate(labels) if x is not None]
+        best = stop = value * max((q[j] for j in ran), default=0.0)
+        for j in range(len(p)):
+            if j in ran:
+                continue
+            if left == 0:
+                best = max(best, value * max(q[j], stop / value) - cost[j])
+                continue
+            groups = len({x for x in labels if x is not None})
+            expected, mass = 0.0, 0.0
+            for c in range(groups + 1):
+                after = list(labels)
+                after[j] = c
+                names: dict[int, int] = {}
+                canon = tuple(None if x is None else names.setdefault(x, len(names)) for x in after)
+                chance = likelihood(canon)
+                expected += chance * worth(canon, left - 1)
+                mass += chance
+            best = max(best, expected / mass - cost[j])
+        return best
+
+    return worth((None,) * len(p), depth)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_the_lattice_finds_the_same_worth_as_plain_recursion(p: list[float], cost: list[float], value: float) -> None:
+    solved = plan(problem(p, cost, value), ConfidenceCalibration().start(3), width=3, depth=2)
+    assert solved.worth[0] == pytest.approx(by_recursion(p, cost, value, 2), abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_looking_further_ahead_never_expects_less(p: list[float], cost: list[float], value: float) -> None:
+    calibration = ConfidenceCalibration().start(3)
+    worths = [plan(problem(p, cost, value), calibration, width=3, depth=d).worth[0] for d in (0, 1, 2, 3)]
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(worths))
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_the_plan_is_worth_at_least_any_direct_answer(p: list[float], cost: list[float], value: float) -> None:
+    solved = plan(problem(p, cost, value), ConfidenceCalibration().start(3))
+    direct = value * solved.confidence[0] - np.array(cost)
+    assert solved.worth[0] >= direct.max() - 1e-9
+
+
+def test_when_money_is_no_object_it_asks_and_when_nothing_is_worth_it_it_stops() -> None:
+    p, cost = [0.6, 0.7, 0.8], [0.001, 0.002, 0.003]
+    assert plan(problem(p, cost, 1e-6, (0, None, None)), ConfidenceCalibration().start(3)).action[0] == STOP
+    assert plan(problem(p, cost, 1e3, (0, None, None)), ConfidenceCalibration().start(3)).action[0] != STOP
+
+
+def test_a_cheap_probe_comes_before_a_dear_candidate() -> None:
+    solved = plan(problem([0.8, 0.8, 0.85], [0.001, 0.001, 0.1], 1.0), ConfidenceCalibration().start(3))
+    assert solved.action[0] in (0, 1)
+    assert not solved.commit[0]
+
+
+def test_agreement_ends_the_cascade_and_disagreement_goes_on() -> None:
+    p, cost = [0.7, 0.7, 0.9], [0.001, 0.001, 0.02]
+    calibration = ConfidenceCalibration().start(3)
+    assert plan(problem(p, cost, 0.5, (0, 0, None), eps=0.1), calibration).action[0] == STOP
+    assert plan(problem(p, cost, 0.5, (0, 1, None), eps=0.1), calibration).action[0] == 2
+
+
+def test_a_hopeless_query_is_not_escalated() -> None:
+    hopeless = problem([0.03, 0.04, 0.05], [0.001, 0.01, 0.1], 0.5, (0, None, None))
+    assert plan(hopeless, ConfidenceCalibration().start(3)).action[0] == STOP
+
+
+def test_closed_candidates_are_never_tried() -> None:
+    pb = problem([0.5, 0.6, 0.9], [0.1, 0.1, 0.1], 10.0)
+    pb.open[:] = [[True, True, False]]
+    assert plan(pb, ConfidenceCalibration().start(3)).action[0] in (0, 1)
+
+
+def test_a_batch_is_solved_like_its_rows_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        problem(list(rng.uniform(0.2, 0.9, 5)), list(rng.uniform(0.01, 0.3, 5)), 1.0, labels)
+        for labels in [
+            (None,) * 5,
+            (0, None, None, None, None),
+            (0, 1, None, None, None),
+            (0, 0, 1, None, None),
+            (0, 1, 2, 3, None),
+        ]
+    ]
+    join = lambda pick: np.concatenate([pick(r) for r in rows])  # noqa: E731
+    e = rows[0].evidence
+    together = Problem(
+        Evidence(
+            join(lambda r: r.evidence.right),
+            e.log_nodes,
+            *(join(lambda r, k=k: getattr(r.evidence, k)) for k in ("ran", "label", "llr", "eps", "rho")),
+        ),
+        *(join(lambda r, k=k: getattr(r, k)) for k in ("forecast", "cost", "open", "usable", "value")),
+    )
+    calibration = ConfidenceCalibration().start(5)
+    whole = plan(together, calibration)
+    for i, row in enumerate(rows):
+        one = plan(row, calibration)
+        assert one.action[0] == whole.action[i]
+        assert one.worth[0] == pytest.approx(whole.worth[i], abs=1e-9)
+
+
+@given(st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))
+def test_every_state_of_a_lattice_is_reached_and_leads_one_level_up(k: int, clusters: int, depth: int) -> None:
+    shape = lattice(k, clusters, depth)
+    reached = {0}
+    for i in range(shape.size):
+        for child in shape.children[i].ravel():
+            if child >= 0:
+                assert shape.level[child] == shape.level[i] + 1
+                reached.add(int(child))
+    assert reached == set(range(shape.size))
