@@ -124,7 +124,7 @@ class ChatEMAFusion(BaseChatModel):
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
         )
-        if self.profile is None:
+        if "profile" in type(self).model_fields and self.profile is None:  # since langchain-core 1.1
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]
 
     @property

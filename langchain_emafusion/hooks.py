@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from emafusion.engine import drivers
 from emafusion.fusion import Fusion
 from emafusion.types import Query, Result
 from langchain_emafusion.flat import FlatTransport
-from langchain_emafusion.rendering import as_chunk, last_chunk, with_decision
+from langchain_emafusion.rendering import LastChunk, as_chunk, with_decision
 from langchain_emafusion.request import Request
 
 __all__ = ["agenerate", "astream", "generate", "stream"]
@@ -32,29 +32,27 @@ async def agenerate(fusion: Fusion, request: Request) -> ChatResult:
 
 
 def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
-    query, held = request.query(), None
+    query, last = request.query(), LastChunk()
     steps = fusion.steps(query, request.objective(), request.only)
     with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request)))) as items:
         for item in items:
             if isinstance(item, Result):
-                yield _ending(fusion, query, item, held)
-            elif item.chunk_position == "last":
-                held = item
+                yield _ending(fusion, query, item, last)
             else:
-                yield ChatGenerationChunk(message=item)
+                for chunk in last.passed(item):
+                    yield ChatGenerationChunk(message=chunk)
 
 
 async def astream(fusion: Fusion, request: Request) -> AsyncIterator[ChatGenerationChunk]:
-    query, held = request.query(), None
+    query, last = request.query(), LastChunk()
     steps = fusion.steps(query, request.objective(), request.only)
     async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request)))) as items:
         async for item in items:
             if isinstance(item, Result):
-                yield _ending(fusion, query, item, held)
-            elif item.chunk_position == "last":
-                held = item
+                yield _ending(fusion, query, item, last)
             else:
-                yield ChatGenerationChunk(message=item)
+                for chunk in last.passed(item):
+                    yield ChatGenerationChunk(message=chunk)
 
 
 def _finished(fusion: Fusion, query: Query, result: Result) -> AIMessage:
@@ -66,8 +64,8 @@ def _generated(answer: AIMessage) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
-def _ending(fusion: Fusion, query: Query, result: Result, held: AIMessageChunk | None) -> ChatGenerationChunk:
+def _ending(fusion: Fusion, query: Query, result: Result, last: LastChunk) -> ChatGenerationChunk:
     answer = _finished(fusion, query, result)
     if result.streamed:
-        return ChatGenerationChunk(message=last_chunk(held, result.reply.native, answer))
+        return ChatGenerationChunk(message=last.ending(result.reply.native, answer))
     return ChatGenerationChunk(message=as_chunk(answer))

@@ -22,7 +22,10 @@ ABILITIES = {
 
 def profile_of(model: BaseChatModel) -> Mapping[str, Any]:
     """The profile that the provider's package ships for ``model``; empty where there is none."""
-    profile = getattr(model, "profile", None)
+    try:
+        profile = getattr(model, "profile", None)
+    except ImportError:  # langchain-core 1.0 looks it up in a package that may not be installed
+        return {}
     return profile if isinstance(profile, Mapping) else {}
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.tool import tool_call_chunk
 
-__all__ = ["BlockIndex", "added_up", "as_chunk", "last_chunk", "with_blocks", "with_decision"]
+__all__ = ["BlockIndex", "LastChunk", "added_up", "as_chunk", "with_blocks", "with_decision"]
 
 M = TypeVar("M", bound=AIMessage)
 
@@ -44,17 +44,31 @@ def as_chunk(message: AIMessage) -> AIMessageChunk:
     )
 
 
-def last_chunk(held: AIMessageChunk | None, written: AIMessage, answer: AIMessage) -> AIMessageChunk:
-    """The chunk that ends a live stream: what the candidate's own last chunk held, and what ``answer`` has besides.
+class LastChunk:
+    """Holds a live stream's last chunk back until the decision is known, so that the last chunk can carry it."""
 
-    Chunks are added up by consumers, and strings are joined when they are, so nothing that the candidate has
-    ``written`` is said twice.
-    """
-    if held is None:
-        held = AIMessageChunk(content="" if isinstance(answer.content, str) else [], id=answer.id)
-    besides = {k: v for k, v in answer.response_metadata.items() if k not in written.response_metadata}
-    told = {**held.response_metadata, **besides}
-    return held.model_copy(update={"response_metadata": told, "chunk_position": "last"})
+    def __init__(self) -> None:
+        self._held: AIMessageChunk | None = None
+
+    def passed(self, chunk: AIMessageChunk) -> Iterator[AIMessageChunk]:
+        """What may go on to the consumer now."""
+        if self._held is not None:  # it was not the last after all: some clients say so twice
+            yield self._held.model_copy(update={"chunk_position": None})
+            self._held = None
+        if chunk.chunk_position == "last":
+            self._held = chunk
+        else:
+            yield chunk
+
+    def ending(self, written: AIMessage, answer: AIMessage) -> AIMessageChunk:
+        """The last chunk: what the candidate's own held, and what ``answer`` has besides what was ``written``.
+
+        Chunks are added up by consumers, and strings are joined when they are, so nothing is said twice.
+        """
+        held = self._held or AIMessageChunk(content="" if isinstance(answer.content, str) else [], id=answer.id)
+        besides = {k: v for k, v in answer.response_metadata.items() if k not in written.response_metadata}
+        told = {**held.response_metadata, **besides}
+        return held.model_copy(update={"response_metadata": told, "chunk_position": "last"})
 
 
 def with_blocks(message: M) -> M:

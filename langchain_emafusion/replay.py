@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableBinding
 from emafusion.types import Call
 from langchain_emafusion.messages import langchain_messages
 from langchain_emafusion.portable import portable, provider_of
+from langchain_emafusion.profile import profile_of
 from langchain_emafusion.request import Request
 
 __all__ = [
@@ -94,8 +95,7 @@ def judge_arguments(model: BaseChatModel, call: Call) -> dict[str, Any]:
     """Temperature and output limit, in the terms of ``model``'s client; what it has no field for is left out."""
     fields = type(model).model_fields
     arguments: dict[str, Any] = {}
-    profile = getattr(model, "profile", None) or {}
-    if call.temperature is not None and "temperature" in fields and profile.get("temperature") is not False:
+    if call.temperature is not None and "temperature" in fields and profile_of(model).get("temperature") is not False:
         arguments["temperature"] = call.temperature
     if call.max_output_tokens is not None:
         limit = _limit_field(model)

@@ -19,7 +19,7 @@ from emafusion.errors import AllCandidatesFailed
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply, Result
 from langchain_emafusion.messages import reply_of
-from langchain_emafusion.rendering import BlockIndex, added_up, as_chunk, last_chunk, with_blocks, with_decision
+from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_chunk, with_blocks, with_decision
 from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet
 from langchain_emafusion.request import Request
 from langchain_emafusion.tracing import call_config, muted, streams_to
@@ -68,7 +68,7 @@ class TracedTransport:
         """Candidates whose answers were written in the open."""
         self.broken: Exception | None = None
         """What ended a call after its first tokens had reached a consumer: from there on there is no fallback."""
-        self._held: AIMessageChunk | None = None
+        self._last = LastChunk()
         self._written: AIMessage | None = None
         """The answer as the candidate's stream wrote it."""
 
@@ -187,14 +187,11 @@ class TracedTransport:
         """A chunk of the live call, on its way to the consumer. The last waits for the decision."""
         if self.blocks is not None:
             chunk = self.blocks.number(chunk)
-        if chunk.chunk_position == "last":
-            self._held = chunk
-        else:
-            yield chunk
+        yield from self._last.passed(chunk)
 
     def ending(self, output: AIMessage) -> Iterator[Any]:
         """What ends the stream."""
         if self._written is not None:
-            yield last_chunk(self._held, self._written, output)
+            yield self._last.ending(self._written, output)
         else:
             yield as_chunk(output)

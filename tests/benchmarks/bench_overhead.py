@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from emafusion import Candidate, Price
+from emafusion import Candidate, Objective, Price
 from emafusion.asked import build_query
 from emafusion.encoders import default_encoder
 from emafusion.encoders.base import Encoder
@@ -36,6 +36,8 @@ from emafusion.learning.fitting import fit_router
 from emafusion.types import Message, Query
 
 CANDIDATES = 12
+OBJECTIVES = {"cheapest": Objective(usd_value=1e-6), "default objective": Objective()}
+"""The first takes one cheap answer; the second asks until it is sure, which takes several calls."""
 SHORT_WORDS, LONG_WORDS = 12, 1500
 TOPICS = {
     "arithmetic": "How many {} are left if {} of {} boxes with {} each are sold and the rest is shared among {}?",
@@ -43,9 +45,10 @@ TOPICS = {
     "history": "Which treaty ended the war about {} between {} and {}, and why did {} refuse {}?",
     "extraction": "From the letter about {} take the name, the {} and the date of {}; ignore {} and {}.",
 }
-NOUNS = (
-    "apples trains numbers letters kings rivers tables stars matrices prices songs doctors engines maps bridges".split()
-)
+NOUNS = [
+    "apples", "trains", "numbers", "letters", "kings", "rivers", "tables", "stars", "matrices", "prices", "songs",
+    "doctors", "engines", "maps", "bridges",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -222,8 +225,17 @@ def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[M
     )
     n = len(texts)
     one = measure("LangChain model alone", lambda i: alone.invoke(texts[i % n]), runs)
-    ours = measure("ChatEMAFusion.invoke", lambda i: fused.invoke(texts[i % n]), runs)
-    return [one, ours, added("added by ChatEMAFusion", ours, one)]
+    parts = [one]
+    for title, objective in OBJECTIVES.items():
+        calls: list[int] = []
+
+        def ask(i: int, objective: Objective = objective, calls: list[int] = calls) -> None:
+            message = fused.invoke(texts[i % n], objective=objective)
+            calls.append(len(message.response_metadata["emafusion"]["attempts"]))
+
+        ours = measure("ChatEMAFusion.invoke", ask, runs)
+        parts.append(added(f"added by ChatEMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one))
+    return parts
 
 
 def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
@@ -253,8 +265,17 @@ def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[
     )
     n = len(texts)
     one = measure("LlamaIndex model alone", lambda i: alone.complete(texts[i % n]), runs)
-    ours = measure("EMAFusion.complete", lambda i: fused.complete(texts[i % n]), runs)
-    return [one, ours, added("added by EMAFusion", ours, one)]
+    parts = [one]
+    for title, objective in OBJECTIVES.items():
+        calls: list[int] = []
+
+        def ask(i: int, objective: Objective = objective, calls: list[int] = calls) -> None:
+            answer = fused.complete(texts[i % n], objective=objective)
+            calls.append(len(answer.additional_kwargs["emafusion"]["attempts"]))
+
+        ours = measure("EMAFusion.complete", ask, runs)
+        parts.append(added(f"added by EMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one))
+    return parts
 
 
 def profile(router: RoutingModel, texts: list[str], runs: int) -> None:

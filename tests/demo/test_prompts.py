@@ -232,6 +232,21 @@ def test_json_must_have_the_keys_values_and_types(response: str, score: float) -
     assert grading.json_value({"name": "Ada", "age": 3})(response) == score
 
 
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        ("name,age\nAda,36", 1.0),
+        ('```csv\n"name", "age"\n"Ada", 36\n```', 1.0),
+        ("Here it is:\nname,age\nAda,36\n", 1.0),
+        ("Ada,36", 0.0),
+        ("name;age\nAda;36", 0.0),
+        ("name,age\nAda,36\nBen,41", 0.0),
+    ],
+)
+def test_a_csv_table_may_be_quoted_but_needs_its_header(response: str, score: float) -> None:
+    assert grading.csv_rows(["name", "age"], ["Ada", "36"])(response) == score
+
+
 def test_numbers_as_text_pass_only_where_they_may() -> None:
     assert grading.json_value({"age": 3}, numeric_text=True)('{"age": "3"}') == 1.0
     assert grading.json_value({"age": 1}, numeric_text=True)('{"age": true}') == 0.0

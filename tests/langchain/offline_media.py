@@ -52,4 +52,4 @@ class OfflineResponse:
 
 def offline_get(url: str, **_: Any) -> OfflineResponse:
     """Stands in for ``httpx.get``."""
-    return OfflineResponse({"png": _png, "wav": _wav, "pdf": _pdf}[url.rsplit(".", 1)[-1]]())
+    return OfflineResponse({"png": _png, "jpg": _png, "wav": _wav, "pdf": _pdf}[url.rsplit(".", 1)[-1]]())

@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from emafusion.policies.moves import Accept, Ask, Move, Try
 from langchain_emafusion import ChatEMAFusion
 
-__all__ = ["ASK", "DIRECT", "JUDGED", "PATHS", "READERS", "graph_over", "paths", "readers"]
+__all__ = ["ASK", "DIRECT", "JUDGED", "PATHS", "READERS", "graph_over", "needs_v3", "paths", "readers"]
 
 ASK = "What does the dear one say?"
 
@@ -113,4 +114,8 @@ READERS: dict[str, Callable[[ChatEMAFusion], Awaitable[str]]] = {
     "langgraph messages, async": _alanggraph,
 }
 
-readers = pytest.mark.parametrize("read", list(READERS.values()), ids=list(READERS))
+HAS_V3 = hasattr(BaseChatModel, "_chat_model_stream_v3")
+needs_v3 = pytest.mark.skipif(not HAS_V3, reason="this version of langchain-core has no v3 events")
+readers = pytest.mark.parametrize(
+    "read", [pytest.param(f, marks=needs_v3 if "v3" in name else (), id=name) for name, f in READERS.items()]
+)

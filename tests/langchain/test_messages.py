@@ -8,6 +8,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import (
     AIMessage,
+    AIMessageChunk,
     BaseMessage,
     ChatMessage,
     HumanMessage,
@@ -21,7 +22,7 @@ from emafusion.types import Message, ToolCall, Usage
 from langchain_emafusion import ChatEMAFusion, resolve
 from langchain_emafusion.messages import core_messages, langchain_messages, reply_of
 from langchain_emafusion.portable import portable, provider_of
-from langchain_emafusion.rendering import as_chunk
+from langchain_emafusion.rendering import LastChunk, as_chunk
 from langchain_emafusion.tools import tool_specs
 from tests.langchain.conftest import client
 from tests.loopback import LoopbackServer
@@ -102,6 +103,17 @@ def test_a_whole_message_as_a_chunk_says_the_same(message: AIMessage) -> None:
     assert chunk.chunk_position == "last"
     assert (chunk.text, chunk.tool_calls, chunk.id) == (message.text, message.tool_calls, message.id)
     assert as_chunk(chunk) is chunk
+
+
+def test_a_chunk_that_was_not_the_last_goes_on_without_the_mark() -> None:
+    early = AIMessageChunk("", chunk_position="last", response_metadata={"model_name": "m"})
+    usage = AIMessageChunk("", chunk_position="last")
+    last = LastChunk()
+    passed = [c for chunk in (AIMessageChunk("hi"), early, usage) for c in last.passed(chunk)]
+    ending = last.ending(AIMessage("hi"), AIMessage("hi", response_metadata={"emafusion": {}}))
+    assert [c.chunk_position for c in (*passed, ending)] == [None, None, "last"]
+    whole = passed[0] + [*passed[1:], ending]
+    assert whole.response_metadata == {"model_name": "m", "emafusion": {}}
 
 
 THOUGHT: Any = {"type": "thinking", "thinking": "hm", "signature": "s"}

@@ -14,7 +14,7 @@ from emafusion.config import Price
 from emafusion.policies.moves import Move
 from emafusion.types import Usage
 from langchain_emafusion import ChatEMAFusion
-from tests.langchain.paths import ASK, JUDGED, paths
+from tests.langchain.paths import ASK, JUDGED, needs_v3, paths
 from tests.langchain.scripted import scripted
 
 
@@ -74,7 +74,9 @@ WAYS: dict[str, Callable[[ChatEMAFusion], Awaitable[Any]]] = {
 
 
 @paths
-@pytest.mark.parametrize("call", list(WAYS.values()), ids=list(WAYS))
+@pytest.mark.parametrize(
+    "call", [pytest.param(way, marks=needs_v3 if name == "v3" else (), id=name) for name, way in WAYS.items()]
+)
 async def test_usage_is_counted_once_in_every_way_of_calling(
     llm: ChatEMAFusion, moves: tuple[Move, ...], call: Callable[[ChatEMAFusion], Awaitable[Any]]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -44,13 +46,16 @@ def _demo() -> Any:
     """The demo's command, made from its own function when it is first asked for."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     try:
-        from emafusion.demo.command import demo
+        command = importlib.import_module("emafusion.demo.command").demo
     except ModuleNotFoundError as error:
-        missing = error.name or "a module"
-
-        def demo() -> None:
-            """Show a chain with one model and with EMAFusion (not available in this installation)."""
-            raise ConfigError(f"the demo needs {missing}: pip install 'emafusion[all]'")
-
-    single.command(DEMO)(demo)
+        command = _unavailable(error.name or "a module")
+    single.command(DEMO)(command)
     return typer.main.get_command(single)
+
+
+def _unavailable(missing: str) -> Callable[[], None]:
+    def demo() -> None:
+        """Show a chain with one model and with EMAFusion (not available in this installation)."""
+        raise ConfigError(f"the demo needs {missing}: pip install 'emafusion[all]'")
+
+    return demo

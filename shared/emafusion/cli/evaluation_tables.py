@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emafusion.cli.console import usd_per_thousand
@@ -10,6 +10,7 @@ from emafusion.evaluation.folds import EMAFUSION
 
 if TYPE_CHECKING:
     from emafusion.evaluation.bootstrap import Interval
+    from emafusion.evaluation.comparison import AtOwnCost
     from emafusion.evaluation.evaluation import Evaluation
 
 __all__ = ["draw"]
@@ -34,25 +35,34 @@ def draw(console: Any, found: Evaluation) -> None:
 def _methods(console: Any, found: Evaluation) -> None:
     comparison = found.comparison
     single = comparison.standings["best single"]
-    rows = []
+    rows, areas = [], []
     for name, s in comparison.standings.items():
         parity = "-" if s.parity_cost is None else usd_per_thousand(s.parity_cost)
         share = "-" if s.parity_cost is None else f"{100 * s.parity_cost / single.cost:.1f} %"
-        gap = "-" if s.gap is None else f"{100 * s.gap:.1f} %"
+        best = f"{s.peak:.4f}", usd_per_thousand(s.peak_cost), "-" if s.gap is None else f"{100 * s.gap:.1f} %"
+        rows.append((name, f"{s.quality:.4f}", usd_per_thousand(s.cost), *best, parity, share, f"{s.at_quarter:.4f}"))
         ahead = "" if name == EMAFUSION else _points(comparison.differences[name])
-        points = (f"{s.quality:.4f}", usd_per_thousand(s.cost), f"{s.peak:.4f}", usd_per_thousand(s.peak_cost))
-        rows.append(
-            (name, *points, parity, share, f"{s.at_quarter:.4f}", f"{s.area:.4f}", f"{s.log_area:.4f}", gap, ahead)
-        )
+        areas.append((name, f"{s.area:.4f}", f"{s.log_area:.4f}", ahead))
     heads = (
-        "method", "quality", "cost", "best point", "its cost", "parity cost", "of best single", "at avg/4", "AIQ",
-        "log AIQ", "oracle gap", "EMAFusion's lead in log AIQ (points)",
-    )  # fmt: skip
-    _table(console, "Who wins", heads, rows)
+        "method",
+        "quality",
+        "cost",
+        "best point",
+        "at",
+        "of oracle gap",
+        "parity at",
+        "of best single's",
+        "at average/4",
+    )
+    _table(console, "Quality and cost", heads, rows)
     console.print(
         "quality, cost: at the highest value of a good answer. best point: the best operating point in hindsight.\n"
-        "parity cost, at avg/4, AIQ: read off the non-decreasing convex hull of the pooled points."
+        "parity at (cost of the best single's quality), at average/4 (quality at a quarter of the average candidate's\n"
+        f"cost, {usd_per_thousand(comparison.average / 4)}): read off the convex hull of the pooled points."
     )
+    lead = ("method", "AIQ", "over log cost", "EMAFusion's lead over log cost, in points, with 95 % interval")
+    low, high = usd_per_thousand(comparison.cheapest), usd_per_thousand(comparison.dearest)
+    _table(console, f"Area under the frontier, from {low} (cheapest candidate) to {high} (dearest)", lead, areas)
 
 
 def _headline(console: Any, found: Evaluation) -> None:
@@ -76,15 +86,21 @@ def _headline(console: Any, found: Evaluation) -> None:
 
 def _own_cost(console: Any, found: Evaluation) -> None:
     rows = []
-    for row in found.comparison.own_cost:
+    for row in _few(found.comparison.own_cost):
         spent = usd_per_thousand(row.emafusion_cost)
-        value = "-" if row.value == float("inf") else f"{row.value:.3g}"
+        value = "-" if row.value is None else f"{row.value:.3g}"
         gain = f"{100 * row.difference:+.2f} ± {100 * row.error:.2f}"
-        rows.append(
-            (row.method, value, usd_per_thousand(row.cost), f"{row.quality:.4f}", spent, f"{row.emafusion:.4f}", gain)
-        )
+        costs = (usd_per_thousand(row.cost), f"{row.quality:.4f}", spent, f"{row.emafusion:.4f}")
+        rows.append((row.method, value, *costs, gain))
     heads = ("method", "value", "cost", "quality", "EMAFusion's cost", "EMAFusion", "difference ± error (points)")
-    _table(console, "Each point at its own cost", heads, rows)
+    _table(console, "EMAFusion at the cost of each", heads, rows)
+
+
+def _few(rows: Sequence[AtOwnCost]) -> Iterator[AtOwnCost]:
+    """Of each method the points at the highest value and at two lower ones, evenly spread; --json has all."""
+    for method in dict.fromkeys(row.method for row in rows):
+        own = [row for row in rows if row.method == method]
+        yield from (own[i] for i in sorted({len(own) // 3, 2 * len(own) // 3, len(own) - 1}))
 
 
 def _calibration(console: Any, found: Evaluation) -> None:

@@ -70,7 +70,9 @@ def _show(screen: Screen, workload: Workload, output: Path, server: LiveServer |
     """The whole demo on one workload; returns it as JSON-able content."""
     reference = Pool(workload.candidates()).dearest()
     screen.heading("EMAFusion, on real answers")
-    screen.say(f"These are {workload.origin}. {workload.caution}".strip())
+    screen.say(f"These are {workload.origin}.")
+    if workload.caution:
+        screen.say(workload.caution, style="bold")
     screen.say(f"{len(workload.fit)} prompts to fit the router on, {len(workload.test)} others to measure it on.")
     if len(workload.names) == 1:
         screen.say("There is one model, so nothing to choose between: EMAFusion only adds its checks and a confidence.")
@@ -79,13 +81,13 @@ def _show(screen: Screen, workload: Workload, output: Path, server: LiveServer |
     with Playback(workload.by_prompt, server.client() if server else None, workload.prices) as playback:
         content["langchain"] = _langchain(screen, workload, playback, router, reference, server is not None)
         content["llamaindex"] = _llamaindex(screen, workload, playback, router, reference, server is not None)
-    rows, by_default = _rows(screen, workload, router, reference)
+    rows, runs = _rows(screen, workload, router, reference)
     screen.heading("Quality, cost, latency")
     screen.table(rows, reference)
     _read(screen, rows, reference)
     content["rows"] = [row.as_dict() for row in rows]
-    _explain(screen, by_default)
-    content["files"] = [str(p) for p in _write(screen, workload, router, rows, by_default, output)]
+    _explain(screen, runs)
+    content["files"] = [str(p) for p in _write(screen, workload, router, rows, runs[0][1], output)]
     return content
 
 
@@ -160,22 +162,22 @@ def budgets(workload: Workload) -> tuple[float, float]:
 
 def _rows(
     screen: Screen, workload: Workload, router: RoutingModel | None, reference: str
-) -> tuple[list[Row], list[Served]]:
-    """The table, and what EMAFusion did by its default objective."""
+) -> tuple[list[Row], list[tuple[str, list[Served]]]]:
+    """The table, and what EMAFusion did by each objective, the default one first."""
     base = serve(workload.test, lambda _: reference)
     rows = [row_of(n, "candidate", serve(workload.test, lambda _, n=n: n), base) for n in workload.names]  # type: ignore[misc]
     objectives = [("EMAFusion, quality floor 0.99", Objective())]
     if len(workload.names) > 1:
         for usd in budgets(workload):
             objectives.append((f"EMAFusion, {1000 * usd:.4f} USD per 1,000", Objective(usd_per_query=usd)))
-    by_default: list[Served] = []
+    runs: list[tuple[str, list[Served]]] = []
     with screen.bar("replaying the test prompts", len(objectives) * len(workload.test)) as advance:
         for title, objective in objectives:
             served = replay(workload, router, objective, advance)
             rows.append(row_of(title, "EMAFusion", served, base))
-            by_default = by_default or served
+            runs.append((title, served))
     rows.append(row_of("oracle", "oracle", serve(workload.test, oracle), base))
-    return rows, by_default
+    return rows, runs
 
 
 def _read(screen: Screen, rows: Sequence[Row], reference: str) -> None:
@@ -194,23 +196,25 @@ def _read(screen: Screen, rows: Sequence[Row], reference: str) -> None:
     )
 
 
-def _explain(screen: Screen, served: Sequence[Served]) -> None:
-    """Three decisions in words: the most saved, the most asked, and the surest that was wrong."""
+def _explain(screen: Screen, runs: Sequence[tuple[str, list[Served]]]) -> None:
+    """Three decisions in words: one that saved, one that took doubt, one that was wrong."""
     screen.heading("Three decisions, in words")
+    decided = [(title, s, s.decision) for title, served in runs for s in served if s.decision is not None]
+    saved = [x for x in decided if x[1].score >= 1 and x[2].saved_usd > 0]
+    several = [x for x in decided if len(x[2].attempts) > 1]
+    wrong = [x for x in decided if x[1].score <= 0]
     told: set[str] = set()
-    decided = [(s, s.decision) for s in served if s.decision is not None]
-    right = [x for x in decided if x[0].score >= 1]
-    wrong = [x for x in decided if x[0].score <= 0]
     for title, pool, key in (
-        ("a cheap answer that was enough", right, lambda d: d.saved_usd),
-        ("the one that took the most calls", decided, lambda d: (len(d.attempts), d.confidence)),
-        ("one that went wrong", wrong, lambda d: d.confidence),
+        ("A cheaper answer that was enough", saved or decided, lambda d: d.saved_usd),
+        ("The most calls", several, lambda d: (len(d.attempts), d.confidence)),
+        ("The least sure", decided, lambda d: -d.confidence),
+        ("Wrong, and the surest of it", wrong, lambda d: d.confidence),
     ):
-        fresh = [x for x in pool if x[0].entry.id not in told]
-        if fresh:
-            chosen, _ = max(fresh, key=lambda x: key(x[1]))
+        fresh = [x for x in pool if x[1].entry.id not in told]
+        if fresh and len(told) < 3 and not (several and title == "The least sure"):
+            objective, chosen, _ = max(fresh, key=lambda x: key(x[2]))
             told.add(chosen.entry.id)
-            screen.decision(title, chosen)
+            screen.decision(f"{title} ({objective})", chosen)
 
 
 # -- files -------------------------------------------------------------------------------------------------------

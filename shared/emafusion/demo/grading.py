@@ -7,6 +7,7 @@ Every function here that takes an expectation returns a grader: ``Callable[[str]
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import re
 import unicodedata
@@ -147,6 +148,22 @@ def lines(*expected: str) -> Grade:
         if len(right) == 1 and len(given) == 1:
             return float(right[0] in {given[0], given[0].strip("`*\"'"), given[0].strip("`*\"'").rstrip(".")})
         return float(right in (given, without_lead_in))
+
+    return grade
+
+
+def csv_rows(*expected: list[str]) -> Grade:
+    """Grade 1 when the response is a CSV table of these rows, quoted or not; fences and a lead-in are forgiven."""
+
+    def grade(response: str) -> float:
+        given = [line for line in _FENCE.sub("", first_turn(response)).splitlines() if line.strip()]
+        if given and given[0].rstrip().endswith(":"):
+            given = given[1:]
+        try:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(given, skipinitialspace=True)]
+        except csv.Error:
+            return 0.0
+        return float(rows == list(expected))
 
     return grade
 

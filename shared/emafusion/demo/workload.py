@@ -83,6 +83,9 @@ def load_workload(path: Path = SHIPPED) -> Workload:
     if unknown := [name for name in names if name not in cards]:
         raise LogError(f"{cards_path}: no entry for {', '.join(unknown)}")
     prices = {n: Price(cards[n]["input_usd_per_1m"], cards[n]["output_usd_per_1m"], source="measured") for n in names}
+    ours = {p.prompt for p in load_prompts()}
+    if strange := next((e.id for e in entries if e.prompt not in ours), None):
+        raise LogError(f"{path}: {strange} is not one of the demo's prompts as they are now, so it cannot be graded")
     dates = sorted({str(card.get("recorded", "")) for name, card in cards.items() if name in names} - {""})
     machine = next((str(card["machine"]) for card in cards.values() if card.get("machine")), "")
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "an unknown date"

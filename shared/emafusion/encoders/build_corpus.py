@@ -1,7 +1,8 @@
 """Gather texts on which to distil a static table: ``python -m emafusion.encoders.build_corpus -o FILE``.
 
-Sources are free and installable: WordNet's glosses and examples (Debian ``wordnet-base``), the text sources of Python's documentation (``python3-doc``) and its standard library. Numbers, formulas, lists and JSON are generated, and a
-part of the texts are mixtures of others. Only the teacher's vectors of these texts are used; no text is shipped.
+Sources are free and installable: WordNet's glosses and examples (Debian ``wordnet-base``), the text sources of
+Python's documentation (``python3-doc``) and its standard library. Numbers, formulas, lists and JSON are generated, and
+a part of the texts are mixtures of others. Only the teacher's vectors of these texts are used; no text is shipped.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 ``python -m emafusion.encoders.build_static --model DIR --corpus FILE -o FILE``
 
-Needs torch and transformers, which EMAFusion itself does not depend on. `DIR` holds all-MiniLM-L6-v2; the corpus is JSON
-strings, one a line (see `build_corpus`). Deterministic up to the floating point of the machine.
+Needs torch and transformers, which EMAFusion itself does not depend on. `DIR` holds all-MiniLM-L6-v2; the corpus is
+JSON strings, one a line (see `build_corpus`). Deterministic up to the floating point of the machine.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class _Teacher:
 def initial_table(vocabulary: Sequence[str], vectors: _Floats, basis: _Floats) -> tuple[_Floats, _Floats]:
     """Project each token's own vector on `basis` (width, dim), and weigh it by frequency.
 
-    The vocabulary is ordered by frequency, so Zipf's law gives p(rank) = 1 / (rank * H), and SIF (Arora et al. 2017) the
-    weight a / (a + p). Special and unused tokens become zero. Returns (vectors of shape (v, dim), weights of shape (v,)).
+    The vocabulary is ordered by frequency, so Zipf's law gives p(rank) = 1 / (rank * H), and SIF (Arora et al. 2017)
+    the weight a / (a + p). Special and unused tokens become zero. Returns (vectors (v, dim), weights (v,)).
     """
     special = np.array([token.startswith("[") and token.endswith("]") and len(token) > 2 for token in vocabulary])
     projected = (vectors - vectors[~special].mean(axis=0)) @ basis

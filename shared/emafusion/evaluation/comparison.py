@@ -75,12 +75,14 @@ class AtOwnCost:
 
     Attributes
     ----------
+    value
+        USD that a good answer is worth at that point; None for a method that has but one.
     error
         Standard error of the paired difference over queries.
     """
 
     method: str
-    value: float
+    value: float | None
     cost: float
     quality: float
     emafusion_cost: float
@@ -88,7 +90,7 @@ class AtOwnCost:
     difference: float
     error: float
 
-    def as_dict(self) -> dict[str, float | str]:
+    def as_dict(self) -> dict[str, float | str | None]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
@@ -217,7 +219,7 @@ def _at_own_cost(name: str, points: Mapping[str, Points], values: Array) -> list
         rows.append(
             AtOwnCost(
                 method=name,
-                value=float(values[k]) if len(other) == len(values) else float("inf"),
+                value=float(values[k]) if len(other) == len(values) else None,
                 cost=at,
                 quality=float(other.quality[k]),
                 emafusion_cost=float(cost),

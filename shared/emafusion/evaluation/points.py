@@ -49,26 +49,23 @@ class Points:
         """(k,) mean USD a query."""
         return np.asarray(self.cost.mean(1))
 
-    def take(self, rows: IntArray) -> Points:
-        """The same points over some of the queries."""
-        return self._map(lambda array: array[:, rows])
-
     @staticmethod
     def join(parts: Sequence[Points], rows: Sequence[IntArray], n: int) -> Points:
         """Put folds together: ``parts[i]`` holds the queries ``rows[i]`` of ``n``."""
-        first = parts[0]
+        order = np.full(n, -1)
+        order[np.concatenate(rows)] = np.arange(n)
 
-        def whole(name: str) -> Array | None:
-            if getattr(first, name) is None:
-                return None
-            array = getattr(first, name)
-            out = np.zeros((len(first), n), dtype=array.dtype)
-            for part, mine in zip(parts, rows):
-                out[:, mine] = getattr(part, name)
-            return out
+        def whole(arrays: Sequence[Array | None]) -> Array | None:
+            given = [array for array in arrays if array is not None]
+            return np.concatenate(given, axis=1)[:, order] if len(given) == len(parts) else None
 
-        found = {name: whole(name) for name in ("score", "cost", "answered", "confidence", "calls")}
-        return Points(**found)  # type: ignore[arg-type]
+        return Points(
+            score=np.concatenate([part.score for part in parts], axis=1)[:, order],
+            cost=np.concatenate([part.cost for part in parts], axis=1)[:, order],
+            answered=np.concatenate([part.answered for part in parts], axis=1)[:, order],
+            confidence=whole([part.confidence for part in parts]),
+            calls=whole([part.calls for part in parts]),
+        )
 
     @staticmethod
     def mean(runs: Sequence[Points]) -> Points:
@@ -77,7 +74,3 @@ class Points:
             return runs[0]
         score, cost = (np.mean([getattr(run, name) for run in runs], axis=0) for name in ("score", "cost"))
         return replace(runs[0], score=score, cost=cost)
-
-    def _map(self, change) -> Points:  # type: ignore[no-untyped-def]
-        names = ("score", "cost", "answered", "confidence", "calls")
-        return Points(**{n: None if (a := getattr(self, n)) is None else change(a) for n in names})

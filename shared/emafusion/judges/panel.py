@@ -21,6 +21,7 @@ from emafusion.estimators.shared_difficulty import logit
 from emafusion.estimators.rates import prior_rates
 from emafusion.judges.base import Judge
 from emafusion.judges.rules import rule_verdicts
+from emafusion.tokens import count_tokens
 from emafusion.types import Call, Forecast, Query, Reply, Usage, Verdict
 
 __all__ = ["Belief", "Panel"]
@@ -218,10 +219,9 @@ class Panel:
         return min(strong or others, key=lambda n: belief.cost[belief.index(n)])
 
     def _expected_cost(self, belief: Belief, judge: Judge, author: str, model: str) -> float:
-        from emafusion.tokens import count_tokens
-
-        reply = belief.replies[author]
-        read = belief.query.prompt_tokens + count_tokens(reply.text) + 150
+        reply = belief.replies.get(author)
+        answer = count_tokens(reply.text) if reply else belief.forecast.output_tokens[belief.index(author)]
+        read = belief.query.prompt_tokens + answer + 150
         written = getattr(judge, "max_output_tokens", 200) / 2
         return float(self._price(model).cost(Usage(int(read), int(written))))
 

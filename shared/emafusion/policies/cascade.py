@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from emafusion.estimators.beliefs import Array
+from emafusion.estimators.beliefs import Array, IntArray
 from emafusion.estimators.shared_difficulty import logit, sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
@@ -21,6 +21,23 @@ __all__ = ["CascadeRouting"]
 
 VALUES = np.geomspace(0.01, 10.0, 16)
 """Where a floor's value is sought, in multiples of :attr:`Terms.value`."""
+
+
+JUDGED = 3
+"""Candidates whose judged answer is considered before anything has run."""
+
+
+def _answered(problem: Problem, author: IntArray, strengths: Array) -> Problem:
+    """The problem of one row as it will be once each ``author`` has answered and its judge has said yes (first half of
+    the rows) or no."""
+    n = len(author)
+    rows, both = np.arange(2 * n), np.concatenate([author, author])
+    out = problem.take(np.zeros(2 * n, dtype=np.int64))
+    ran, label, llr = out.evidence.ran.copy(), out.evidence.label.copy(), out.evidence.llr.copy()
+    ran[rows, both], label[rows, both], llr[rows, both] = True, 0, np.concatenate([strengths, -strengths])
+    usable, open_ = out.usable.copy(), out.open.copy()
+    usable[rows, both], open_[rows, both] = True, False
+    return replace(out, evidence=replace(out.evidence, ran=ran, label=label, llr=llr), usable=usable, open=open_)
 
 
 class CascadeRouting:
@@ -49,6 +66,10 @@ class CascadeRouting:
             ask = self._worthwhile_judge(belief, terms, problem, solved, best)
             if ask is not None:
                 return ask
+        elif self.panel.judges and not belief.ran.any():
+            judged = self._judged_draft(belief, problem, solved)
+            if judged is not None:
+                return judged
         if action == STOP and best < 0:
             action = self._cheapest(belief, solved)
         if action != STOP:
@@ -67,7 +88,9 @@ class CascadeRouting:
             problem = replace(self.problem(belief, terms, llr), value=values)
             worth = plan(problem, belief.model.calibration, width=self.width, depth=self.depth).worth
             quality = np.append(np.diff(worth) / np.diff(values), 1.0)
-            wanted = (terms.floor or 0.0) * float(belief.confidences()[belief.index(terms.reference or belief.names[0])])
+            wanted = (terms.floor or 0.0) * float(
+                belief.confidences()[belief.index(terms.reference or belief.names[0])]
+            )
             belief.value = float(values[int((quality >= wanted).argmax())])
         return replace(terms, value=belief.value, floor=None)
 
@@ -113,6 +136,33 @@ class CascadeRouting:
                 reason = f"a verdict of judge {judge!r} is worth {gain:.2g} USD more than it costs"
                 found = float(gain), Ask((judge,), author, reason)
         return found[1] if found else None
+
+    def _judged_draft(self, belief: Belief, problem: Problem, solved: Plan) -> Try | None:
+        """The candidate worth trying because a judge will look at its answer, if that beats the plan without judges.
+
+        The lattice knows candidates alone, so a draft and its verdict are foreseen here, one step deep.
+        """
+        utility = np.where(problem.open[0], problem.value[0] * solved.confidence[0] - problem.cost[0], -np.inf)
+        firsts = [int(j) for j in np.argsort(-utility)[:JUDGED] if np.isfinite(utility[j])]
+        options = [(j, judge, cost) for j in firsts for judge, _, cost in self.panel.available(belief, belief.names[j])]
+        if not options:
+            return None
+        strengths = np.array([self.panel.weight(judge) for _, judge, _ in options])
+        author = np.array([j for j, _, _ in options])
+        worth = plan(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1).worth
+        yes, no = worth[: len(options)], worth[len(options) :]
+        p, hit = solved.confidence[0, author], sigmoid(strengths)
+        p_yes = p * hit + (1 - p) * (1 - hit)
+        spent = problem.cost[0, author] + np.array([cost for _, _, cost in options])
+        total = p_yes * yes + (1 - p_yes) * no - spent
+        best = int(total.argmax())
+        if total[best] <= solved.worth[0] + 1e-12:
+            return None
+        j, judge, _ = options[best]
+        reason = (
+            f"{belief.names[j]} is right with probability {p[best]:.2f}, and judge {judge!r} is to look at its answer"
+        )
+        return Try((belief.names[j],), reason=reason)
 
     @staticmethod
     def _cheapest(belief: Belief, solved: Plan) -> int:

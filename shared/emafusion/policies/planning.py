@@ -342,4 +342,3 @@ def _at_hand(
         confidence = calibration(features, np.asarray(True), calibration.intercepts_[1][who][:, None])
         best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
     return best
-

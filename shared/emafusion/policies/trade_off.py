@@ -101,22 +101,21 @@ class Curve:
 class Pacer:
     """Holds an average budget: raises or lowers the value of a good answer as spending runs under or over.
 
-    A proportional controller on the log of the overspending, with the gain shared out over a horizon of queries; the
-    state is two sums, and locking is all that concurrency needs.
+    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries: dual ascent on the budget
+    constraint. What is not spent early can be spent later, and a lasting misfit costs a few dozen budgets once rather
+    than a share of every one. The state is two sums; a lock is all that concurrency needs.
     """
 
-    def __init__(self, budget: float, *, horizon: float = 50.0, gain: float = 2.0) -> None:
-        self.budget, self.horizon, self.gain = budget, horizon, gain
+    def __init__(self, budget: float, *, horizon: float = 30.0) -> None:
+        self.budget, self.horizon = budget, horizon
         self.spent, self.queries = 0.0, 0
         self._lock = threading.Lock()
 
     def factor(self) -> float:
         """By what to multiply the value now."""
         with self._lock:
-            mean = (self.spent + self.horizon * self.budget) / (self.queries + self.horizon)
-            # Corrections sharpen as the average gets stiffer, or late drift could not be made good.
-            stiffness = self.gain * (1.0 + self.queries / (4.0 * self.horizon)) ** 0.5
-        return float(np.clip((self.budget / mean) ** stiffness, 1e-3, 1e3))
+            left = self.queries * self.budget - self.spent
+        return float(np.exp(np.clip(left / (self.horizon * self.budget), -7.0, 7.0)))
 
     def settle(self, cost_usd: float) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ import string
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emafusion.encoders import Encoder
+from emafusion.encoders import Encoder, unit_rows
 from emafusion.errors import ConfigError
 
 __all__ = ["Familiarity"]
@@ -23,6 +23,8 @@ _PENALTY = 0.1
 class Familiarity:
     """sigmoid(slope * (mean cosine of the three nearest known texts) + offset).
 
+    Cosines are taken after the seeds' mean is subtracted: what all texts share says nothing about nearness.
+
     Slope and offset separate every seed's similarity to the other seeds from the similarity of random letters, digits
     and signs, drawn with a fixed seed, by a penalised logistic regression.
 
@@ -35,11 +37,12 @@ class Familiarity:
     """
 
     def __init__(self, known: NDArray[np.float32], encoder: Encoder) -> None:
-        self._known = known
-        among = known @ known.T
+        self._centre = known.mean(axis=0)
+        self._known = unit_rows(known - self._centre)
+        among = self._known @ self._known.T
         np.fill_diagonal(among, -np.inf)
         seeds = _nearest(among)
-        noise = _nearest(encoder.encode(_gibberish()) @ known.T)
+        noise = _nearest(self._directions(encoder.encode(_gibberish())) @ self._known.T)
         self.slope, self.offset = _separate(
             np.concatenate([seeds, noise]), np.repeat([1.0, 0.0], [len(seeds), len(noise)])
         )
@@ -49,11 +52,15 @@ class Familiarity:
         rows = np.asarray(embeddings, dtype=np.float32)
         if rows.ndim != 2 or rows.shape[1] != self._known.shape[1]:
             raise ConfigError(f"embeddings has shape {rows.shape}, expected (n, {self._known.shape[1]})")
-        nearest = _nearest(rows @ self._known.T)
+        directions = self._directions(rows)
+        nearest = _nearest(directions @ self._known.T)
         if reference is not None and len(others := np.asarray(reference, dtype=np.float32)):
-            nearest = np.maximum(nearest, _nearest(rows @ others.T))
+            nearest = np.maximum(nearest, _nearest(directions @ self._directions(others).T))
         score: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * (self.slope * nearest + self.offset)))
         return np.where(np.abs(rows).max(axis=1, initial=0.0) > 0, score, 0.0)
+
+    def _directions(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return unit_rows(rows - self._centre)
 
 
 def _nearest(similarities: NDArray[np.float32]) -> NDArray[np.float64]:

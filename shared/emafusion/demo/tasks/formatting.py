@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from emafusion.demo.grading import json_value, lines
+from emafusion.demo.grading import csv_rows, json_value, lines
 from emafusion.demo.tasks.prompt import DemoPrompt, Draft, drawn, numbered
 
 _WORDS = (
@@ -125,9 +125,10 @@ def _csv_to_json(rng: random.Random) -> Draft:
 def _json_to_csv(rng: random.Random) -> Draft:
     people = rng.sample(_PEOPLE, 2)
     source = json.dumps([{"name": name, "age": age} for name, age in people])
-    right = ["name,age", *(f"{name},{age}" for name, age in people)]
+    rows = [["name", "age"], *([name, str(age)] for name, age in people)]
+    right = [",".join(row) for row in rows]
     ask = f"Convert this JSON to CSV with a header line. Reply with the CSV only.\n\n{source}"
-    return ask, lines(*right), "\n".join(right), "\n".join(right[1:])
+    return ask, csv_rows(*rows), "\n".join(right), "\n".join(right[1:])
 
 
 _TEMPLATES = (
