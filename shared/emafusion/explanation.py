@@ -50,9 +50,8 @@ class Explanation:
         for name in sorted(f.candidates, key=lambda n: f.of(n)["cost_usd"]):
             row = f.of(name)
             mark = "->" if name in self.first else "  " if name in self.allowed else " x"
-            lines.append(
-                f"{mark} {name}: good with probability {row['p_good']:.2f} (+-{row['spread']:.2f}), {row['cost_usd']:.2g} USD"
-            )
+            chance = f"good with probability {row['p_good']:.2f} (+-{row['spread']:.2f})"
+            lines.append(f"{mark} {name}: {chance}, {row['cost_usd']:.2g} USD")
         lines.append(f"first: {', '.join(self.first)}; {self.reason}")
         lines.append("accepted unseen" if self.commit else "its answer is judged before it is accepted")
         return "\n".join(lines)

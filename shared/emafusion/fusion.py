@@ -28,8 +28,8 @@ from emafusion.types import Decision, Query, Result
 
 if TYPE_CHECKING:
     from emafusion.encoders.base import Encoder
-    from emafusion.learning.artefact import RoutingModel
     from emafusion.learning.fitting import FitReport
+    from emafusion.routers.artefact import RoutingModel
     from emafusion.store import Store
 
 __all__ = ["Fusion"]
@@ -146,7 +146,7 @@ class Fusion:
 
     def _install(self, router: Router | RoutingModel | str | Path | None) -> None:
         """Build the engine around a router."""
-        from emafusion.learning.artefact import RoutingModel, load_router
+        from emafusion.routers.artefact import RoutingModel, load_router
         from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
 
         if isinstance(router, (str, Path)):
@@ -268,7 +268,7 @@ class Fusion:
         """Save the fitted router as JSON."""
         if self.routing_model is None:
             raise ConfigError("there is no fitted router to save: call fit(log) first")
-        from emafusion.learning.artefact import save_router
+        from emafusion.routers.artefact import save_router
 
         save_router(self.routing_model, path)
 

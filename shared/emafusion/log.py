@@ -125,7 +125,7 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 (named in the error below)
+            for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line
     except (OSError, EOFError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from emafusion.types import Message
 
-__all__ = ["count_tokens", "count_messages"]
+__all__ = ["count_messages", "count_tokens"]
 
 MEDIA_TOKENS = 800
 """What one image, page or clip is taken to cost where nothing better is known."""

@@ -31,8 +31,8 @@ from emafusion.asked import build_query
 from emafusion.encoders import default_encoder
 from emafusion.encoders.base import Encoder
 from emafusion.fusion import Fusion
-from emafusion.learning.artefact import RoutingModel
 from emafusion.learning.fitting import fit_router
+from emafusion.routers.artefact import RoutingModel
 from emafusion.types import Message, Query
 
 CANDIDATES = 12

@@ -33,7 +33,7 @@ def evidence(
 
 
 def by_hand(e: Evidence) -> np.ndarray:
-    """Enumerate theta, the right group, and each candidate's state, with how wrong answers repeat written out as a sequence."""
+    """Enumerate theta, the right group and strays, with how wrong answers repeat written out as a sequence."""
     m = e.ran.shape[1]
     ran = [j for j in range(m) if e.ran[0, j]]
     labels = {j: int(e.label[0, j]) if e.label[0, j] >= 0 else 100 + j for j in ran}
@@ -116,7 +116,7 @@ def test_the_order_of_candidates_does_not_matter(p: list[float], order: list[int
 @given(st.integers(1, 5), st.floats(0.01, 0.99))
 def test_the_chances_of_all_groupings_of_wrong_answers_add_up_to_one(n: int, eps: float) -> None:
     def groupings(k: int) -> list[list[int]]:
-        out = [[]]
+        out: list[list[int]] = [[]]
         for _ in range(k):
             out = [[*g, c] for g in out for c in range(max(g, default=-1) + 2)]
         return out

@@ -106,10 +106,10 @@ def test_a_whole_message_as_a_chunk_says_the_same(message: AIMessage) -> None:
 
 
 def test_a_chunk_that_was_not_the_last_goes_on_without_the_mark() -> None:
-    early = AIMessageChunk("", chunk_position="last", response_metadata={"model_name": "m"})
-    usage = AIMessageChunk("", chunk_position="last")
+    early = AIMessageChunk(content="", chunk_position="last", response_metadata={"model_name": "m"})
+    usage = AIMessageChunk(content="", chunk_position="last")
     last = LastChunk()
-    passed = [c for chunk in (AIMessageChunk("hi"), early, usage) for c in last.passed(chunk)]
+    passed = [c for chunk in (AIMessageChunk(content="hi"), early, usage) for c in last.passed(chunk)]
     ending = last.ending(AIMessage("hi"), AIMessage("hi", response_metadata={"emafusion": {}}))
     assert [c.chunk_position for c in (*passed, ending)] == [None, None, "last"]
     whole = passed[0] + [*passed[1:], ending]

@@ -163,7 +163,7 @@ def test_a_stream_that_breaks_after_its_first_token_raises(server: LoopbackServe
     server.add(LoopbackModel("cheap", CHEAP_TEXT, break_after=3))
     llm = ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")])
     seen: list[str] = []
-    with pytest.raises(Exception, match=r"peer closed|incomplete|closed"):  # noqa: PT012
+    with pytest.raises(Exception, match=r"(?i)closed|incomplete|connection"):  # noqa: PT012
         for chunk in scripted(llm, Try(("cheap",), commit=True)).stream(ASK):
             seen.append(str(chunk.text))
     assert CHEAP_TEXT.startswith("".join(seen))
@@ -174,7 +174,7 @@ def test_a_stream_that_breaks_inside_a_graph_raises_rather_than_start_over(serve
     server.add(LoopbackModel("cheap", CHEAP_TEXT, break_after=3))
     llm = ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")])
     graph = graph_over(scripted(llm, Try(("cheap",), commit=True)))
-    with pytest.raises(Exception, match=r"peer closed|incomplete|closed"):
+    with pytest.raises(Exception, match=r"(?i)closed|incomplete|connection"):
         list(graph.stream({"messages": [HumanMessage(ASK)]}, stream_mode="messages"))
     assert server.count("dear") == 0
 

@@ -13,8 +13,8 @@ from emafusion import ArtefactError, Fusion, LogError, Message, Objective
 from emafusion.asked import build_query
 from emafusion.encoders import HashingEncoder
 from emafusion.engine.drivers import run
-from emafusion.learning.artefact import RoutingModel, load_router, save_router
 from emafusion.learning.fitting import FitReport, fit_router
+from emafusion.routers.artefact import RoutingModel, load_router, save_router
 from tests.engine.scripted import ScriptedTransport, candidate
 from tests.learning.synthetic import arithmetic_log
 

@@ -157,15 +157,21 @@ def test_a_batch_is_solved_like_its_rows_one_by_one() -> None:
             (0, 1, 2, 3, None),
         ]
     ]
-    join = lambda pick: np.concatenate([pick(r) for r in rows])  # noqa: E731
-    e = rows[0].evidence
     together = Problem(
         Evidence(
-            join(lambda r: r.evidence.right),
-            e.log_nodes,
-            *(join(lambda r, k=k: getattr(r.evidence, k)) for k in ("ran", "label", "llr", "eps", "rho")),
+            np.concatenate([r.evidence.right for r in rows]),
+            rows[0].evidence.log_nodes,
+            np.concatenate([r.evidence.ran for r in rows]),
+            np.concatenate([r.evidence.label for r in rows]),
+            np.concatenate([r.evidence.llr for r in rows]),
+            np.concatenate([r.evidence.eps for r in rows]),
+            np.concatenate([r.evidence.rho for r in rows]),
         ),
-        *(join(lambda r, k=k: getattr(r, k)) for k in ("forecast", "cost", "open", "usable", "value")),
+        np.concatenate([r.forecast for r in rows]),
+        np.concatenate([r.cost for r in rows]),
+        np.concatenate([r.open for r in rows]),
+        np.concatenate([r.usable for r in rows]),
+        np.concatenate([r.value for r in rows]),
     )
     calibration = ConfidenceCalibration().start(5)
     whole = plan(together, calibration)

@@ -24,10 +24,10 @@ def fit(
 ) -> None:
     """Fit a router from an outcome log."""
     from emafusion.encoders import TfidfLsaEncoder
-    from emafusion.learning.artefact import save_router
     from emafusion.learning.fitting import fit_table
     from emafusion.learning.table import read_answers, tabulate
     from emafusion.log import read_log
+    from emafusion.routers.artefact import save_router
 
     if not output.parent.is_dir():
         raise NotADirectoryError(20, "there is no such folder to write the router to", str(output.parent))

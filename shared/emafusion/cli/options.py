@@ -14,7 +14,7 @@ from emafusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from emafusion.encoders import Encoder
-    from emafusion.learning.artefact import RoutingModel
+    from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["QualityFloor", "UsdPerQuery", "UsdValue", "encoder_beside", "encoder_of", "objective_of", "open_encoder"]
 

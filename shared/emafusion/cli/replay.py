@@ -57,7 +57,7 @@ def serving(router: Path) -> Fusion:
     """A fusion over the candidates of a saved router, at its prices, with no models behind them and no judges."""
     from emafusion.config import Candidate
     from emafusion.fusion import Fusion
-    from emafusion.learning.artefact import load_router
+    from emafusion.routers.artefact import load_router
 
     model = load_router(router)
     candidates = [Candidate(name, name=name, price=model.prices[name]) for name in model.candidates]

@@ -12,7 +12,7 @@ from emafusion.config import Candidate, Objective
 from emafusion.demo.letters import TEMPLATE, Letter, letters
 from emafusion.demo.playback import Playback
 from emafusion.demo.workload import Workload
-from emafusion.learning.artefact import RoutingModel
+from emafusion.routers.artefact import RoutingModel
 from emafusion.types import Decision
 
 if TYPE_CHECKING:

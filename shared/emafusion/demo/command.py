@@ -19,8 +19,8 @@ from emafusion.demo.replay import Served, oracle, replay, serve
 from emafusion.demo.report import Row, row_of
 from emafusion.demo.screen import Screen
 from emafusion.demo.workload import SHIPPED, Workload, load_workload
-from emafusion.learning.artefact import RoutingModel
 from emafusion.policies.trade_off import Curve
+from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["demo"]
 

@@ -9,8 +9,8 @@ from emafusion.config import Objective
 from emafusion.demo.workload import Workload
 from emafusion.evaluation import replay as engine_replay
 from emafusion.fusion import Fusion
-from emafusion.learning.artefact import RoutingModel
 from emafusion.log import LoggedQuery
+from emafusion.routers.artefact import RoutingModel
 from emafusion.types import Decision
 
 __all__ = ["Served", "oracle", "replay", "serve"]

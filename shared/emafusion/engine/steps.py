@@ -30,6 +30,9 @@ __all__ = ["Engine", "StreamMode"]
 
 StreamMode: TypeAlias = Literal["auto", "live", "buffered"]
 
+SURPRISE = -1.0
+"""Log-likelihood ratio of an answer's own evidence below which a plan to accept it unseen is made anew."""
+
 log = logging.getLogger("emafusion")
 
 
@@ -122,10 +125,16 @@ class Engine:
 
     @staticmethod
     def _stands(request: _Request, name: str) -> bool:
-        """Whether an answer that was to be accepted unseen is one: it came, and it is usable or already with the
-        consumer."""
+        """Whether an answer that was to be accepted unseen is accepted now that it is here.
+
+        One that the consumer already has cannot be taken back. Any other is given back to the policy if it shows
+        what no plan counts on: it is unusable, or rules speak against it.
+        """
         reply = request.attempts[name].reply
-        return reply is not None and (reply.streamed or bool(request.belief.usable[request.belief.index(name)]))
+        if reply is None:
+            return False
+        j = request.belief.index(name)
+        return reply.streamed or bool(request.belief.usable[j] and request.belief.answer_llr[j] > SURPRISE)
 
     # -- beginning ---------------------------------------------------------------------------------------------
 

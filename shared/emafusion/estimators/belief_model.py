@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from emafusion.estimators.confidence import ConfidenceCalibration
-from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.estimators.evidence import AnswerEvidence
+from emafusion.estimators.shared_difficulty import SharedDifficulty
 
 __all__ = ["BeliefModel"]
 

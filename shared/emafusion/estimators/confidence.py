@@ -120,4 +120,5 @@ def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibr
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
     ran_count = evidence.ran.sum(1, keepdims=True)
     features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
-    return calibration(features, evidence.ran, np.where(evidence.ran, calibration.intercepts_[1], calibration.intercepts_[0]))
+    before, after = calibration.intercepts_
+    return calibration(features, evidence.ran, np.where(evidence.ran, after, before))

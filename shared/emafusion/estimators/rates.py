@@ -1,4 +1,4 @@
-"""How often answers fall together by kind, while no outcomes say it: shipped priors, judgements rather than measurements.
+"""How often answers fall together, by kind, while no outcomes say it: shipped priors, judgements not measurements.
 
 ``rho`` is the chance that two right answers are recognised as the same, taken per answer; ``eps`` the chance that two
 wrong ones coincide. A fitted router replaces both by what its log shows around the query.

@@ -9,8 +9,8 @@ from emafusion.config import Candidate, Objective
 from emafusion.evaluation.processes import EncoderSource
 from emafusion.evaluation.replay import replay
 from emafusion.fusion import Fusion
-from emafusion.learning.artefact import RoutingModel
 from emafusion.log import LoggedQuery
+from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["BUDGETS", "Adherence", "BudgetRun", "adherence"]
 

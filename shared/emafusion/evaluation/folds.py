@@ -12,11 +12,11 @@ from emafusion.config import Candidate, Objective, Pool
 from emafusion.evaluation.baselines import BASELINES, Fold, Part
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource
-from emafusion.evaluation.simulation import simulate
-from emafusion.learning.artefact import RoutingModel
 from emafusion.learning.fitting import fit_table, record, with_evidence
+from emafusion.learning.simulation import simulate
 from emafusion.learning.table import Answers, LogTable
 from emafusion.policies.trade_off import TradeOff
+from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "run_split", "split_rows"]
 

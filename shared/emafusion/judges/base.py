@@ -23,9 +23,14 @@ class Judge(Protocol):
         Log-likelihood ratio of a sure verdict before calibration; 1.4 is right four times in five.
     """
 
-    name: str
-    model: Any
-    weight: float
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def weight(self) -> float: ...
 
     def call(self, query: Query, answer: Reply, author: str, model: str) -> Call:
         """The call that asks ``model`` about ``answer``."""

@@ -17,8 +17,8 @@ from emafusion.encoders.base import Encoder
 from emafusion.errors import ConfigError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence
-from emafusion.estimators.shared_difficulty import logit
 from emafusion.estimators.rates import prior_rates
+from emafusion.estimators.shared_difficulty import logit
 from emafusion.judges.base import Judge
 from emafusion.judges.rules import rule_verdicts
 from emafusion.tokens import count_tokens

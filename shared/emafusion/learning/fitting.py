@@ -20,16 +20,16 @@ from emafusion.errors import LogError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, IntArray, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, own_group
-from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.regions import AgreementRegions
-from emafusion.evaluation.simulation import Recording, simulate
-from emafusion.learning.artefact import RoutingModel
+from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.learning.simulation import Recording, simulate
 from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, tabulate
-from emafusion.log import LoggedQuery, read_log
+from emafusion.log import read_log
 from emafusion.policies.trade_off import Curve
+from emafusion.routers.artefact import RoutingModel
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.taxonomy.suitability import Suitability
 

@@ -107,7 +107,7 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6
     evidence = problem.evidence
     posterior = infer(evidence)
     q = calibrated(evidence, posterior, problem.forecast, calibration)
-    n, m = q.shape
+    n = len(q)
     acceptable = np.where(problem.usable, q, -1.0)
     answer = np.where(problem.usable.any(1), acceptable.argmax(1), -1)
     action, worth = np.full(n, STOP), np.full(n, IMPOSSIBLE)
@@ -230,7 +230,7 @@ def _evaluate(
     inside, outside = (np.take_along_axis(x, take, 1) for x in evidence.logs())
     right = np.take_along_axis(evidence.right, take, 1)
     stray = np.take_along_axis(evidence.stray(), take, 1)
-    n, k, nodes = right.shape
+    n, _, nodes = right.shape
 
     # Existing groups: the most probable ones are told apart, the others are wrong for good.
     strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
@@ -272,7 +272,7 @@ def _evaluate(
     intercepts = calibration.intercepts_
     zero = np.zeros((1, 1, 1), dtype=np.int64)
     before = calibration.features(unseen, forecast, zero, ran_count[:, :, None])
-    blind_p = calibration(before, np.asarray(False), intercepts[0][picked][:, None, :])
+    blind_p = calibration(before, np.zeros(1, dtype=bool), intercepts[0][picked][:, None, :])
 
     # Candidates tried on the way: right if their group is, or as strays beside it.
     ran_p = theta @ stray.swapaxes(1, 2)
@@ -281,7 +281,7 @@ def _evaluate(
         ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
     own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
     after = calibration.features(ran_p, forecast, own_size, ran_count[:, :, None])
-    ran_p = calibration(after, np.asarray(True), intercepts[1][picked][:, None, :])
+    ran_p = calibration(after, np.ones(1, dtype=bool), intercepts[1][picked][:, None, :])
     stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
 
     if problem.usable.any():
@@ -329,7 +329,7 @@ def _at_hand(
     label = evidence.label
     everyone = np.arange(n)
     for c in range(-1, order.shape[1]):
-        mine = usable & ((label < 0) if c < 0 else (label == order[:, c, None]))
+        mine = np.asarray(usable & ((label < 0) if c < 0 else (label == order[:, c, None])))
         there = mine.any(1)
         if not there.any():
             continue
@@ -339,6 +339,6 @@ def _at_hand(
         p = (inside + (theta - inside) * stray[:, None, :]).sum(2)
         own = sizes[:, :, c] if c >= 0 else np.ones((n, states), dtype=np.int64)
         features = calibration.features(p, problem.forecast[everyone, who][:, None], own, ran_count)
-        confidence = calibration(features, np.asarray(True), calibration.intercepts_[1][who][:, None])
+        confidence = calibration(features, np.ones(1, dtype=bool), calibration.intercepts_[1][who][:, None])
         best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
     return best

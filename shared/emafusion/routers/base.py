@@ -10,6 +10,6 @@ __all__ = ["Router"]
 
 
 class Router(Protocol):
-    """Forecasts, for every candidate of the pool in its order, how good an answer will be and what it will cost. Pure."""
+    """Forecasts, for every candidate of the pool in its order, how good its answer will be and at what cost. Pure."""
 
     def forecast(self, query: Query) -> Forecast: ...

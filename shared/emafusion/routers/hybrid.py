@@ -1,7 +1,7 @@
 """Routers that read the query: the taxonomy's shipped prior, and the fitted hybrid of taxonomy and learned forecast.
 
 Familiar queries follow what the log shows around them; the less familiar a query, the more its forecast falls back to
-the suitability of its category, fitted or shipped (EMAFusion, arXiv 2504.10681, sections on taxonomy and hybrid routing).
+the suitability of its category, fitted or shipped (EMAFusion, arXiv 2504.10681: taxonomy router, learned router).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.config import Candidate, Pool
+from emafusion.config import Pool
 from emafusion.encoders.base import Encoder
 from emafusion.errors import ArtefactError
 from emafusion.estimators.beliefs import Array
-from emafusion.learning.artefact import RoutingModel
+from emafusion.routers.artefact import RoutingModel
 from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.taxonomy.labels import Labels
@@ -161,7 +161,7 @@ class HybridRouter:
         """Input as long as this request, in the candidate's own count where the log showed how it differs."""
         expected = self._gather(in_tok)
         usual = np.where(np.isfinite(expected), expected, query.prompt_tokens)
-        # The forecast of input length is made from the text asked; a request that carries more (history, tools) is longer.
+        # The forecast of input length is made from the text asked; a request may carry more (history, tools).
         lengths = (
             np.maximum(usual, 0.0)
             if query.prompt_tokens <= 2 * np.median(usual)

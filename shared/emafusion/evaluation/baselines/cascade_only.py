@@ -12,8 +12,8 @@ import numpy as np
 
 from emafusion.evaluation.baselines.fold import Fold, Part
 from emafusion.evaluation.points import Array, Points
-from emafusion.evaluation.simulation import simulate
 from emafusion.learning import fitting
+from emafusion.learning.simulation import simulate
 
 __all__ = ["cascade_only"]
 

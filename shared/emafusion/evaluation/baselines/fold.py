@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from emafusion.estimators.forecasts import Forecasts
 from emafusion.evaluation.points import Array, IntArray, Points
-from emafusion.evaluation.simulation import Recording
-from emafusion.learning.artefact import RoutingModel
+from emafusion.learning.simulation import Recording
 from emafusion.learning.table import Answers, LogTable
+from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["Baseline", "Fold", "Part", "chosen", "direct", "in_order"]
 

@@ -118,7 +118,8 @@ def simulate(
             visit(active, here)
         open_ = allowed[active] & ~here
         usable = here & recording.usable[active]
-        usable = np.where((usable.any(1) | open_.any(1))[:, None], usable, here)
+        some = np.asarray(usable.any(1) | open_.any(1))
+        usable = np.where(some[:, None], usable, here)
         problem = Problem(
             recording.evidence(model, right, active, here),
             recording.p[active],
@@ -131,7 +132,7 @@ def simulate(
         action = np.where(
             (solved.action == STOP) & (solved.answer < 0), _bargain(solved.confidence, problem), solved.action
         )
-        stop = action == STOP
+        stop = np.asarray(action == STOP)
         ended = active[stop]
         answered[ended] = solved.answer[stop]
         confidence[ended] = solved.confidence[stop, solved.answer[stop]]

@@ -21,10 +21,10 @@ from emafusion.config import Pool, Price
 from emafusion.errors import ArtefactError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.confidence import ConfidenceCalibration
-from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.regions import AgreementRegions
+from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.policies.trade_off import Curve
 from emafusion.taxonomy.suitability import Suitability
 
