@@ -21,9 +21,7 @@ def curve(**changes: object) -> Curve:
         "cost": tuple(np.geomspace(1e-5, 1e-2, 9).tolist()),
         "quality": tuple(np.linspace(0.6, 0.9, 9).tolist()),
         "advantage": (1.0,) * 9,
-        "shortfall": tuple((q - 0.85, 0.005) for q in np.linspace(0.6, 0.9, 9)),
-        "reference": "big",
-        "reference_quality": 0.85,
+        "shortfall": {"big": tuple((q - 0.85, 0.005) for q in np.linspace(0.6, 0.9, 9).tolist())},
         "alone": {"small": (1e-5, 0.6), "mid": (1e-3, 0.75), "big": (5e-3, 0.85)},
     }
     return Curve(**{**given, **changes})  # type: ignore[arg-type]
@@ -42,21 +40,21 @@ def test_the_value_for_a_budget_spends_it(budget: float) -> None:
 
 def test_a_floor_takes_the_least_value_whose_lower_bound_keeps_it() -> None:
     one = curve()
-    value = one.value_for_floor(0.95)
+    value = one.value_for_floor(0.95, "big")
     assert value is not None
     i = one.value.index(value)
     bound = 0.85 * (0.95 - 1)
-    assert one.shortfall[i][0] - 1.2816 * one.shortfall[i][1] >= bound
-    assert one.shortfall[i - 1][0] - 1.2816 * one.shortfall[i - 1][1] < bound
+    assert one.shortfall["big"][i][0] - 1.2816 * one.shortfall["big"][i][1] >= bound
+    assert one.shortfall["big"][i - 1][0] - 1.2816 * one.shortfall["big"][i - 1][1] < bound
 
 
 def test_the_higher_the_floor_the_higher_the_value() -> None:
-    found = [curve().value_for_floor(f) for f in (0.8, 0.9, 0.95, 0.99)]
+    found = [curve().value_for_floor(f, "big") for f in (0.8, 0.9, 0.95, 0.99)]
     assert found == sorted(found, key=lambda v: v or np.inf)
 
 
 def test_a_floor_that_no_policy_is_known_to_keep_serves_the_reference() -> None:
-    hopeless = curve(shortfall=((-0.3, 0.01),) * 9)
+    hopeless = curve(shortfall={"big": ((-0.3, 0.01),) * 9})
     assert TradeOff(POOL, hopeless).terms(Objective(quality_floor=0.99)).only == ("big",)
 
 

@@ -98,8 +98,9 @@ class Engine:
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
         if not allowed:
             raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
-        request = self._begin(query, objective, terms, allowed)
-        bound = self._bound(request)
+        bound = self._bound(query, allowed)
+        # Within a tool loop there is nothing to choose, so nothing is forecast either.
+        request = self._begin(query, objective, terms, allowed, self.fallback_router if bound else self.router)
         move: Move = (
             Try((bound,), commit=True, reason="the tool loop stays with its candidate")
             if bound
@@ -120,7 +121,8 @@ class Engine:
             elif asked >= self.max_calls and request.answered():
                 move = self._best(request, f"the limit of {self.max_calls} calls was reached")
             else:
-                bound = None
+                if bound:
+                    request, bound = self._unbound(request), None
                 move = self._next(request)
 
     @staticmethod
@@ -138,10 +140,12 @@ class Engine:
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
-    def _begin(self, query: Query, objective: Objective, terms: Terms, allowed: tuple[str, ...]) -> _Request:
+    def _begin(
+        self, query: Query, objective: Objective, terms: Terms, allowed: tuple[str, ...], router: Router
+    ) -> _Request:
         trouble: Exception | None = None
         try:
-            forecast = self.router.forecast(query)
+            forecast = router.forecast(query)
         except Exception as error:
             trouble = error
             forecast = self.fallback_router.forecast(query)
@@ -151,12 +155,23 @@ class Engine:
             request.warn("the router failed, so candidates are ordered by price", trouble)
         return request
 
-    def _bound(self, request: _Request) -> str | None:
-        session = request.query.session
-        if not request.query.mid_turn or session is None:
+    def _bound(self, query: Query, allowed: tuple[str, ...]) -> str | None:
+        if not query.mid_turn or query.session is None:
             return None
-        bound = self.sticky(session)
-        return bound if bound in request.allowed else None
+        bound = self.sticky(query.session)
+        return bound if bound in allowed else None
+
+    def _unbound(self, request: _Request) -> _Request:
+        """The same request with a forecast of its own, once the candidate that it was bound to has failed it."""
+        again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router)
+        again.warnings[:0] = request.warnings
+        for name, attempt in request.attempts.items():
+            again.attempts[name] = attempt
+            if attempt.reply is None:
+                again.belief.drop(name)
+            else:
+                again.verdicts.extend(self.panel.observe(again.belief, name, attempt.reply))
+        return again
 
     # -- moves -------------------------------------------------------------------------------------------------
 

@@ -305,31 +305,24 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
         for j, n in enumerate(names)
         if np.isfinite(mean_cost[j]) and (~np.isnan(part.score[:, j])).any()
     }
-    reference = max(alone, key=lambda n: alone[n][0])
-    ref = names.index(reference)
     values = np.geomspace(*value_range(part), grid)
-    out: dict[str, list[Any]] = {"cost": [], "quality": [], "advantage": [], "shortfall": []}
-    for value in values:
-        run = simulate(part, belief, float(value))
-        seen = ~np.isnan(run.score)
-        out["cost"].append(float(run.cost.mean()))
-        out["quality"].append(float(run.score[seen].mean()))
-        out["advantage"].append(_advantage(part, run.score, run.cost, value))
-        both = seen & ~np.isnan(part.score[:, ref])
-        gap = run.score[both] - part.score[both, ref]
-        out["shortfall"].append(
-            (float(gap.mean()), float(gap.std() / np.sqrt(max(len(gap), 1)) + 1e-4)) if len(gap) else (-1.0, 1.0)
-        )
+    runs = [simulate(part, belief, float(value)) for value in values]
     return Curve(
-        tuple(values.tolist()),
-        tuple(np.maximum.accumulate(out["cost"]).tolist()),
-        tuple(out["quality"]),
-        tuple(out["advantage"]),
-        tuple(out["shortfall"]),
-        reference,
-        alone[reference][1],
-        alone,
+        value=tuple(values.tolist()),
+        cost=tuple(np.maximum.accumulate([float(run.cost.mean()) for run in runs]).tolist()),
+        quality=tuple(float(np.nanmean(run.score)) for run in runs),
+        advantage=tuple(_advantage(part, run.score, run.cost, v) for run, v in zip(runs, values.tolist())),
+        shortfall={n: tuple(_gap(run.score, part.score[:, names.index(n)]) for run in runs) for n in alone},
+        alone=alone,
     )
+
+
+def _gap(score: Array, reference: Array) -> tuple[float, float]:
+    """Mean and standard error of the paired difference, where both are known."""
+    gap = (score - reference)[~np.isnan(score) & ~np.isnan(reference)]
+    if not len(gap):
+        return -1.0, 1.0
+    return float(gap.mean()), float(gap.std() / np.sqrt(len(gap)) + 1e-4)
 
 
 def _advantage(part: Recording, score: Array, cost: Array, value: float) -> float:

@@ -330,7 +330,7 @@ def _at_hand(
     everyone = np.arange(n)
     for c in range(-1, order.shape[1]):
         mine = np.asarray(usable & ((label < 0) if c < 0 else (label == order[:, c, None])))
-        there = mine.any(1)
+        there = np.asarray(mine.any(1))
         if not there.any():
             continue
         who = np.where(mine, q, -1.0).argmax(1)

@@ -33,10 +33,11 @@ class Curve:
     ----------
     value, cost, quality : (g,)
         USD, USD a query, share of good answers; ``value`` and ``cost`` do not decrease.
-    lower : (g,)
-        Lower confidence bound of quality less ``share`` of the reference's, see ``floors``.
-    floors : dict
-        Quality floor -> least value that keeps it with confidence 0.9; absent where none does.
+    advantage : (g,)
+        Utility of the policy over the best single candidate at that value, in standard errors of the paired
+        difference.
+    shortfall : dict
+        Reference candidate -> mean and standard error of (policy - reference) quality, paired, at each value.
     alone : dict
         Candidate -> (cost, quality) when it answers everything.
     """
@@ -45,11 +46,7 @@ class Curve:
     cost: tuple[float, ...]
     quality: tuple[float, ...]
     advantage: tuple[float, ...]
-    """Utility of the policy over the best single candidate at that value, in standard errors."""
-    shortfall: tuple[tuple[float, float], ...]
-    """Mean and standard error of (policy - reference) quality, paired, at each value."""
-    reference: str
-    reference_quality: float
+    shortfall: dict[str, tuple[tuple[float, float], ...]]
     alone: dict[str, tuple[float, float]]
 
     def value_for_budget(self, usd: float) -> float:
@@ -58,15 +55,15 @@ class Curve:
         log_cost = np.log(np.maximum(cost, 1e-12)) + 1e-9 * np.arange(len(cost))
         return float(np.exp(np.interp(np.log(usd), log_cost, np.log(self.value))))
 
-    def value_for_floor(self, floor: float, confidence_z: float = 1.2816) -> float | None:
+    def value_for_floor(self, floor: float, reference: str, confidence_z: float = 1.2816) -> float | None:
         """Least value whose quality stays at or above ``floor`` times the reference's with confidence 0.9.
 
         Fixed-sequence testing from the highest value down (Learn then Test, arXiv 2110.01052): the first that fails
         ends it, so no correction for many tests is due.
         """
-        allowed = (floor - 1.0) * self.reference_quality
+        allowed = (floor - 1.0) * self.alone[reference][1]
         found = None
-        for value, (mean, error) in sorted(zip(self.value, self.shortfall), reverse=True):
+        for value, (mean, error) in sorted(zip(self.value, self.shortfall[reference]), reverse=True):
             if mean - confidence_z * error < allowed:
                 break
             found = value
@@ -78,9 +75,7 @@ class Curve:
             "cost": list(self.cost),
             "quality": list(self.quality),
             "advantage": list(self.advantage),
-            "shortfall": [list(x) for x in self.shortfall],
-            "reference": self.reference,
-            "reference_quality": self.reference_quality,
+            "shortfall": {n: [list(x) for x in pairs] for n, pairs in self.shortfall.items()},
             "alone": {k: list(v) for k, v in self.alone.items()},
         }
 
@@ -91,9 +86,7 @@ class Curve:
             tuple(config["cost"]),
             tuple(config["quality"]),
             tuple(config["advantage"]),
-            tuple((a, b) for a, b in config["shortfall"]),
-            config["reference"],
-            config["reference_quality"],
+            {n: tuple((a, b) for a, b in pairs) for n, pairs in config["shortfall"].items()},
             {k: (v[0], v[1]) for k, v in config["alone"].items()},
         )
 
@@ -140,8 +133,8 @@ class TradeOff:
             start = self.curve.value_for_budget(budget) if self.curve else UNPACED_VALUE * budget
             return Terms(start * self._pacer(budget).factor(), reference=reference)
         assert objective.quality_floor is not None
-        if self.curve is not None and self.curve.reference == reference:
-            value = self.curve.value_for_floor(objective.quality_floor)
+        if self.curve is not None and reference in self.curve.shortfall:
+            value = self.curve.value_for_floor(objective.quality_floor, reference)
             if value is None:  # no policy is known to keep the floor: serve the reference
                 return Terms(self.curve.value[-1], reference=reference, only=(reference,))
             return Terms(value, reference=reference)
