@@ -36,7 +36,7 @@ from emafusion.routers.artefact import RoutingModel
 from emafusion.types import Message, Query
 
 CANDIDATES = 12
-OBJECTIVES = {"cheapest": Objective(usd_value=1e-6), "default objective": Objective()}
+OBJECTIVES = {"cheap": Objective(usd_value=1e-6), "by default": Objective()}
 """The first takes one cheap answer; the second asks until it is sure, which takes several calls."""
 SHORT_WORDS, LONG_WORDS = 12, 1500
 TOPICS = {
@@ -220,17 +220,16 @@ def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[M
             return ChatResult(generations=[ChatGeneration(message=AIMessage("The answer is 42."))])
 
     alone = NoOp()
-    fused = ChatEMAFusion(
-        [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)], router=router, judges=()
-    )
+    pool = [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)]
     n = len(texts)
     one = measure("LangChain model alone", lambda i: alone.invoke(texts[i % n]), runs)
     parts = [one]
     for title, objective in OBJECTIVES.items():
         calls: list[int] = []
+        model = ChatEMAFusion(pool, router=router, judges=(), objective=objective)
 
-        def ask(i: int, objective: Objective = objective, calls: list[int] = calls) -> None:
-            message = fused.invoke(texts[i % n], objective=objective)
+        def ask(i: int, fused: ChatEMAFusion = model, calls: list[int] = calls) -> None:
+            message = fused.invoke(texts[i % n])
             calls.append(len(message.response_metadata["emafusion"]["attempts"]))
 
         ours = measure("ChatEMAFusion.invoke", ask, runs)
@@ -258,19 +257,16 @@ def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[
             yield self.complete(prompt)
 
     alone = NoOp()
-    fused = EMAFusion(
-        candidates=[Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)],
-        router=router,
-        judges=(),
-    )
+    pool = [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)]
     n = len(texts)
     one = measure("LlamaIndex model alone", lambda i: alone.complete(texts[i % n]), runs)
     parts = [one]
     for title, objective in OBJECTIVES.items():
         calls: list[int] = []
+        model = EMAFusion(pool, router=router, judges=(), objective=objective)
 
-        def ask(i: int, objective: Objective = objective, calls: list[int] = calls) -> None:
-            answer = fused.complete(texts[i % n], objective=objective)
+        def ask(i: int, fused: EMAFusion = model, calls: list[int] = calls) -> None:
+            answer = fused.complete(texts[i % n])
             calls.append(len(answer.additional_kwargs["emafusion"]["attempts"]))
 
         ours = measure("EMAFusion.complete", ask, runs)
@@ -353,7 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({row.name: row.as_dict() for row in rows}, indent=2))
         return
     console = Console()
-    (console if console.is_terminal else Console(width=110)).print(table_of(rows))
+    (console if console.is_terminal else Console(width=120)).print(table_of(rows))
 
 
 if __name__ == "__main__":

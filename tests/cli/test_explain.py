@@ -27,7 +27,9 @@ def test_dearer_answers_are_worth_more_money(router: Path) -> None:
 
 
 def test_without_a_router_list_prices_and_the_prior_speak() -> None:
-    said = succeeded("explain", "Translate 'good morning' into French.", "--models", "openai:gpt-4o-mini, openai:gpt-4o")
+    said = succeeded(
+        "explain", "Translate 'good morning' into French.", "--models", "openai:gpt-4o-mini, openai:gpt-4o"
+    )
     assert set(said["forecast"]) == {"gpt-4o-mini", "gpt-4o"}
     assert said["category"] == "translation"
 

@@ -44,14 +44,14 @@ def _question(rng: np.random.Generator, kind: str) -> tuple[str, int]:
     return f"How many days lie between day {a} and day {a + b} of the chronicle, leap days counted?", b
 
 
-def _outcome(
-    rng: np.random.Generator, name: str, kind: str, prompt: str, right: int, ease: float
-) -> dict[str, Any]:
+def _outcome(rng: np.random.Generator, name: str, kind: str, prompt: str, right: int, ease: float) -> dict[str, Any]:
     inp, out, strength = CANDIDATES[name]
     chance = 1.0 / (1.0 + np.exp(-(np.log(strength[kind] / (1 - strength[kind])) + ease)))
     good = bool(rng.random() < chance)
     answer = right if good else right + int(rng.integers(1, 60))
-    response = f"Let me think about it for {'a while' if good else 'a good long while, step by step'}. The answer is {answer}."
+    response = (
+        f"Let me think about it for {'a while' if good else 'a good long while, step by step'}. The answer is {answer}."
+    )
     in_tok, out_tok = 10 + len(prompt) // 4, 20 + int(rng.integers(0, 40)) + (0 if good else 25)
     return {
         "score": float(good),

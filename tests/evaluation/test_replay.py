@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ def model() -> RoutingModel:
 @pytest.fixture(scope="module")
 def entries() -> list[LoggedQuery]:
     return read_log(bare(make_log(200, seed=1, start=1000)))
+
+
+def outcome(**given: Any) -> Outcome:
+    return Outcome.model_validate(given)
 
 
 def fusion_over(model: RoutingModel) -> Fusion:
@@ -64,15 +69,17 @@ def test_the_engine_decides_as_the_simulation_does(
 
 
 def test_a_recorded_outcome_is_told_as_it_was() -> None:
-    reply = recorded_reply(Outcome(response="7", in_tok=11, out_tok=2, cost_usd=0.5, latency_s=1.5, finish_reason="stop"))
+    reply = recorded_reply(
+        outcome(response="7", in_tok=11, out_tok=2, cost_usd=0.5, latency_s=1.5, finish_reason="stop")
+    )
     assert (reply.text, reply.cost_usd, reply.latency_s, reply.finish_reason) == ("7", 0.5, 1.5, "stop")
     assert reply.usage is not None
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (11, 2)
 
 
 def test_an_outcome_without_a_text_is_marked() -> None:
-    assert recorded_reply(Outcome(score=1.0, cost_usd=0.1)).finish_reason == NOT_RECORDED
-    assert recorded_reply(Outcome(response="", finish_reason="stop")).finish_reason == "stop"
+    assert recorded_reply(outcome(score=1.0, cost_usd=0.1)).finish_reason == NOT_RECORDED
+    assert recorded_reply(outcome(response="", finish_reason="stop")).finish_reason == "stop"
 
 
 def test_what_the_log_does_not_hold_cannot_be_called(entries: list[LoggedQuery]) -> None:
@@ -91,7 +98,7 @@ def test_a_replay_refuses_judges_that_would_have_to_be_called(model: RoutingMode
 
 
 def test_a_query_of_strangers_is_an_error(model: RoutingModel) -> None:
-    entry = LoggedQuery(id="x", prompt="hello", outcomes={"stranger": Outcome(response="hi")})
+    entry = LoggedQuery(id="x", prompt="hello", outcomes={"stranger": outcome(response="hi")})
     with pytest.raises(LogError, match="query 'x': no outcome of a candidate that the router knows"):
         next(replay([entry], fusion_over(model)))
 
@@ -111,5 +118,7 @@ def test_a_log_from_a_file_replays_like_one_from_memory(model: RoutingModel, tmp
 
     lines = bare(make_log(10, seed=6, start=4000))
     entries = (read_log(write(tmp_path / "log.jsonl", lines)), read_log(lines))
-    first, second = ([one.as_dict() for one in replay(e, fusion_over(model), Objective(usd_value=0.01))] for e in entries)
+    first, second = (
+        [one.as_dict() for one in replay(e, fusion_over(model), Objective(usd_value=0.01))] for e in entries
+    )
     assert first == second

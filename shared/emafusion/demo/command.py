@@ -13,7 +13,7 @@ import typer
 from emafusion.config import Objective, Pool
 from emafusion.demo import chains
 from emafusion.demo.letters import questions
-from emafusion.demo.live import LiveServer, live_server, parse_price, prompts_of, record_live, unrecorded
+from emafusion.demo.live import LiveServer, live_server, parse_price, record_live, unrecorded
 from emafusion.demo.playback import Playback
 from emafusion.demo.replay import Served, oracle, replay, serve
 from emafusion.demo.report import Row, row_of
@@ -49,16 +49,20 @@ def demo(
         list[str] | None, typer.Option(help="name=input,output in USD per million tokens; may be given again.")
     ] = None,
     queries: Annotated[
-        int, typer.Option(min=4, help="With --live: prompts to ask every model first; half of them to fit on.")
-    ] = 120,
+        int | None,
+        typer.Option(
+            min=4, help="With --live: prompts to ask every model first, half of them to fit on [120; SmolLM2 20]."
+        ),
+    ] = None,
 ) -> None:
     """Show a chain with one model and with EMAFusion, on real answers: quality, cost, latency, and three decisions."""
     screen = Screen(silent=as_json)
     if live:
         given = dict(parse_price(p) for p in price or ())
         with live_server(base_url, models, api_key) as server:
-            screen.say(f"Asking {', '.join(server.models)} at {server.base_url} {queries} prompts each.")
-            workload = record_live(server, given, queries, output, progress=not as_json)
+            first = queries or (120 if base_url else 20)
+            screen.say(f"Asking {', '.join(server.models)} at {server.base_url} about {first} prompts each.")
+            workload = record_live(server, given, first, output, progress=not as_json)
             content = _show(screen, workload, output, server)
     else:
         content = _show(screen, load_workload(log or SHIPPED), output, None)
@@ -116,7 +120,7 @@ def _langchain(
     if how := chains.langchain_missing():
         screen.say(f"Skipped: it needs {how}", style="yellow")
         return {"skipped": how}
-    prompts = [p.prompt for p in unrecorded(workload, LIVE_SERVED)] if live else prompts_of(workload.test)
+    prompts = [p.prompt for p in unrecorded(workload, LIVE_SERVED)] if live else [str(e.prompt) for e in workload.test]
     with screen.bar("LangChain chain", 2 * len(prompts)) as advance:
         judges = None if live else ()
         runs = chains.run_langchain(workload, prompts, playback, router, reference, judges, advance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,8 @@ def live_server(base_url: str | None, models: str | None, api_key: str | None) -
     if base_url is None:
         from emafusion.clients.local import LocalServer
 
-        with LocalServer(name="smollm2-135m") as local:
+        # One thread: llama.cpp's threads wait for each other, which on a busy machine takes minutes.
+        with LocalServer(name="smollm2-135m", threads=1) as local:
             yield LiveServer(local.base_url, (local.name,))
         return
     names = tuple(dict.fromkeys(name.strip() for name in (models or "").split(",") if name.strip()))
@@ -126,8 +127,3 @@ def _charged(entry: LoggedQuery, prices: dict[str, Price | None]) -> LoggedQuery
             cost = price.cost(Usage(outcome.in_tok or 0, outcome.out_tok or 0))
             outcomes[name] = outcome.model_copy(update={"cost_usd": cost})
     return entry.model_copy(update={"outcomes": outcomes})
-
-
-def prompts_of(entries: Sequence[LoggedQuery]) -> list[str]:
-    """The texts of the prompts."""
-    return [e.prompt for e in entries if isinstance(e.prompt, str)]

@@ -62,4 +62,5 @@ def _money(decision: Decision) -> str:
         return f"{spent}, which is the reference's own price."
     share = decision.saved_usd / would
     compared = f"{share:.0%} less" if share >= 0 else f"{-share:.0%} more"
-    return f"{spent}: {compared} than {decision.reference} alone."
+    called = any(a.candidate == decision.reference and a.reply for a in decision.attempts)
+    return f"{spent}: {compared} than {decision.reference} alone {'cost' if called else 'was expected to cost'}."

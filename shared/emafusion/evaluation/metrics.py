@@ -80,7 +80,7 @@ def cost_at_quality(cost: ArrayLike, quality: ArrayLike, target: float) -> float
 
     Examples
     --------
-    >>> cost_at_quality([1.0, 3.0], [0.5, 0.9], 0.7)
+    >>> cost_at_quality([1.0, 3.0], [0.5, 1.0], 0.75)
     2.0
     """
     c, q = np.asarray(cost, dtype=np.float64), np.asarray(quality, dtype=np.float64)
