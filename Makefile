@@ -12,11 +12,13 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.cache
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export UV_PYTHON_INSTALL_DIR ?= $(CURDIR)/.cache/python
 unexport VIRTUAL_ENV
+# nltk, which LlamaIndex loads, refuses files that are hard links into a cache.
+export UV_LINK_MODE ?= copy
 
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := test
 
-demo: $(VENV)/.installed-all
+demo: $(VENV)/.installed-demo
 	$(BIN)/emafusion demo
 
 test: $(VENV)/.installed-dev
@@ -43,10 +45,10 @@ else
 endif
 
 # The stamps make a second run fast; a changed pyproject.toml installs anew.
-$(VENV)/.installed-all: pyproject.toml | $(BIN)/python
-	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '.[all]'
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '.[all]' --group dev
-	@touch $@ $(VENV)/.installed-all
+	$(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet) --editable '.[demo]' --group dev
+	@touch $@ $(VENV)/.installed-demo

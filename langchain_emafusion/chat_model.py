@@ -44,7 +44,8 @@ class ChatEMAFusion(BaseChatModel):
         in USD per million tokens, limits, abilities).
     objective
         What to spend or to keep: :class:`emafusion.Objective`; by default 99 % of the dearest candidate's quality at
-        the least cost. A single call can have its own: ``config={"configurable": {"emafusion_objective": ...}}``.
+        the least cost. A single call can have its own, as ``objective=...`` or, from outside a chain, as
+        ``config={"configurable": {"emafusion_objective": ...}}``.
     router
         A fitted router, or the path of one that ``emafusion fit`` or :meth:`save_router` wrote.
     judges
@@ -228,6 +229,7 @@ class ChatEMAFusion(BaseChatModel):
             self._convert_input(input).to_messages(),
             stop=stop,
             only=self._pinned(kwargs.pop("model", None)),
+            wanted=kwargs.pop("objective", None),
             arguments=kwargs,
             config=ensure_config(config),
             schema=schema,

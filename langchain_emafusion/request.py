@@ -29,6 +29,8 @@ class Request:
     stop: list[str] | None = None
     only: tuple[str, ...] | None = None
     """Names of the candidates among which the choice is, where the caller confines it."""
+    wanted: Any = None
+    """The objective given with this call."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     config: RunnableConfig = field(default_factory=lambda: RunnableConfig())
     schema: Mapping[str, Any] | None = None
@@ -63,14 +65,14 @@ class Request:
         )
 
     def objective(self) -> Objective | None:
-        """An objective for this call alone: ``config={"configurable": {"emafusion_objective": ...}}``."""
-        given = (self.config.get("configurable") or {}).get("emafusion_objective")
+        """An objective for this call alone: ``objective=...``, or in ``config["configurable"]["emafusion_objective"]``."""
+        given = self.wanted or (self.config.get("configurable") or {}).get("emafusion_objective")
         if given is None or isinstance(given, Objective):
             return given
         if isinstance(given, Mapping):
             return Objective(**given)
         raise ObjectiveError(
-            f'configurable["emafusion_objective"] is {given!r}: give an Objective, or a mapping such as '
+            f"the objective of this call is {given!r}: give an Objective, or a mapping such as "
             '{"usd_per_query": 0.002}'
         )
 

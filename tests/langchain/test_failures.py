@@ -145,6 +145,8 @@ def test_model_in_a_call_names_the_candidate_that_answers(llm: ChatEMAFusion, se
 def test_a_call_can_have_an_objective_of_its_own(llm: ChatEMAFusion) -> None:
     for given in (Objective(usd_value=0.5), {"usd_value": 0.5}):
         message = llm.invoke(ASK, {"configurable": {"emafusion_objective": given}})
+        same = llm.invoke(ASK, objective=given)
+        assert same.response_metadata["emafusion"]["objective"] == message.response_metadata["emafusion"]["objective"]
         assert message.response_metadata["emafusion"]["objective"] == {"usd_value": 0.5}
-    with pytest.raises(ObjectiveError, match="emafusion_objective"):
+    with pytest.raises(ObjectiveError, match="the objective of this call is"):
         llm.invoke(ASK, {"configurable": {"emafusion_objective": "cheap"}})

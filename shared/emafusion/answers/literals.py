@@ -104,6 +104,8 @@ def _structure(text: str, depth: int) -> Value | None:
         return None
     if depth == 0:
         text = _LEFT_SIDE.sub("", text)
+    if not text:
+        return None
     if "±" in text:
         return _plus_minus(text, depth)
     unions = _split(text, "∪")

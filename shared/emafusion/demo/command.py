@@ -170,7 +170,7 @@ def _rows(
     """The table, and what EMAFusion did by each objective, the default one first."""
     base = serve(workload.test, lambda _: reference)
     rows = [row_of(n, "candidate", serve(workload.test, lambda _, n=n: n), base) for n in workload.names]  # type: ignore[misc]
-    objectives = [("EMAFusion, quality floor 0.99", Objective())]
+    objectives = [(f"EMAFusion, quality floor {f:g}", Objective(quality_floor=f)) for f in (0.99, 0.9)]
     if len(workload.names) > 1:
         for usd in budgets(workload):
             objectives.append((f"EMAFusion, {1000 * usd:.4f} USD per 1,000", Objective(usd_per_query=usd)))

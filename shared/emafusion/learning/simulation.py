@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence, IntArray
-from emafusion.estimators.shared_difficulty import logit
 from emafusion.policies.planning import STOP, Problem, plan
 
 __all__ = ["Recording", "Run", "simulate"]
@@ -130,7 +129,7 @@ def simulate(
         )
         solved = plan(problem, model.calibration, width=width, depth=depth)
         action = np.where(
-            (solved.action == STOP) & (solved.answer < 0), _bargain(solved.confidence, problem), solved.action
+            (solved.action == STOP) & (solved.answer < 0), _least_loss(solved.confidence, problem), solved.action
         )
         stop = np.asarray(action == STOP)
         ended = active[stop]
@@ -143,7 +142,7 @@ def simulate(
     return Run(answered, confidence, cost, recording.score[np.arange(n), answered], ran)
 
 
-def _bargain(confidence: Array, problem: Problem) -> IntArray:
-    """Something must answer: most odds of a good answer per expense."""
-    odds = logit(confidence) - np.log(np.maximum(problem.cost, 1e-9))
-    return np.asarray(np.where(problem.open, odds, -np.inf).argmax(1))
+def _least_loss(confidence: Array, problem: Problem) -> IntArray:
+    """Something must answer, though nothing is worth its cost: the candidate that loses the least."""
+    utility = problem.value[:, None] * confidence - problem.cost
+    return np.asarray(np.where(problem.open, utility, -np.inf).argmax(1))

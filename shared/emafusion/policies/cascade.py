@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from emafusion.estimators.beliefs import Array, IntArray
-from emafusion.estimators.shared_difficulty import logit, sigmoid
+from emafusion.estimators.shared_difficulty import sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
@@ -71,7 +71,7 @@ class CascadeRouting:
             if judged is not None:
                 return judged
         if action == STOP and best < 0:
-            action = self._cheapest(belief, solved)
+            action = self._least_loss(belief, problem, solved)
         if action != STOP:
             return self._try(belief, solved, action)
         return self._accept(belief, solved, best)
@@ -165,11 +165,10 @@ class CascadeRouting:
         return Try((belief.names[j],), reason=reason)
 
     @staticmethod
-    def _cheapest(belief: Belief, solved: Plan) -> int:
-        """Something must answer: the candidate with the most confidence per expense among those left."""
-        left = np.nonzero(belief.open)[0]
-        odds = logit(solved.confidence[0, left]) - np.log(np.maximum(belief.cost[left], 1e-9))
-        return int(left[odds.argmax()])
+    def _least_loss(belief: Belief, problem: Problem, solved: Plan) -> int:
+        """Something must answer, though nothing is worth its cost: the candidate that loses the least."""
+        utility = problem.value[0] * solved.confidence[0] - problem.cost[0]
+        return int(np.where(belief.open, utility, -np.inf).argmax())
 
     def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
         name = belief.names[action]

@@ -121,6 +121,8 @@ class HybridRouter:
             )
         self.pool, self.model, self.encoder = pool, model, encoder
         self.columns = model.columns(pool)
+        self._usd_in = np.array([pool.price(n).input for n in pool.names])
+        self._usd_out = np.array([pool.price(n).output for n in pool.names])
         self.classifier = TaxonomyClassifier(encoder=encoder)
         self._shipped = shipped_suitability(pool) if (self.columns < 0).any() else None
 
@@ -135,7 +137,9 @@ class HybridRouter:
             shipped_p, shipped_sd = self._shipped.predict(categories)
             p = np.where(new, shipped_p[0], p)
             sd = np.where(new, np.hypot(shipped_sd[0], UNFITTED_SPREAD), sd)
-        tokens = np.where(np.isfinite(tokens), np.maximum(tokens, 1.0), self._usual(tokens))
+        if not np.isfinite(tokens).all():
+            tokens = np.where(np.isfinite(tokens), tokens, self._usual(tokens))
+        tokens = np.maximum(tokens, 1.0)
         rho, eps = self.model.regions.predict(vectors)
         return Forecast(
             candidates=self.pool.names,
@@ -162,13 +166,6 @@ class HybridRouter:
         expected = self._gather(in_tok)
         usual = np.where(np.isfinite(expected), expected, query.prompt_tokens)
         # The forecast of input length is made from the text asked; a request may carry more (history, tools).
-        lengths = (
-            np.maximum(usual, 0.0)
-            if query.prompt_tokens <= 2 * np.median(usual)
-            else np.full(len(usual), query.prompt_tokens)
-        )
-        limit = query.max_output_tokens or np.inf
-        return tuple(
-            self.pool.price(n).cost(Usage(int(i), int(min(t, limit))))
-            for n, i, t in zip(self.pool.names, lengths, tokens)
-        )
+        lengths = np.maximum(usual, 0.0) if query.prompt_tokens <= 2 * np.median(usual) else query.prompt_tokens
+        written = np.minimum(tokens, query.max_output_tokens or np.inf)
+        return tuple(((lengths * self._usd_in + written * self._usd_out) / 1e6).tolist())
