@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChainRun", "langchain_missing", "llamaindex_missing", "run_langchain", "run_llamaindex"]
 
+SHOWN_FLOOR = 0.9
+"""Share of the reference's quality that the applications keep: on so few prompts no higher one can be certified."""
+
 Advance = Callable[[], None]
 
 
@@ -84,7 +87,7 @@ def run_langchain(
 
     fused = ChatEMAFusion(
         [Candidate(one(n), name=n, price=workload.prices[n]) for n in workload.names],
-        objective=Objective(reference=reference),
+        objective=Objective(quality_floor=SHOWN_FLOOR, reference=reference),
         router=router,
         judges=judges,
     )
@@ -156,7 +159,7 @@ def run_llamaindex(
 
     fused = EMAFusion(
         candidates=[Candidate(one(n), name=n, price=workload.prices[n]) for n in workload.names],
-        objective=Objective(reference=reference),
+        objective=Objective(quality_floor=SHOWN_FLOOR, reference=reference),
         router=router,
         judges=judges,
     )

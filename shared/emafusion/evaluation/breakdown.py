@@ -95,7 +95,7 @@ def most_for_nothing(
         out.append(
             Waste(
                 id=entries[i].id,
-                prompt=" ".join(entries[i].query().text.split())[:160],
+                prompt=_excerpt(entries[i].query().text),
                 cost=float(mine.cost[point, i]),
                 calls=int(mine.calls[point, i]),
                 answered_by=candidates[int(mine.answered[point, i])],
@@ -104,3 +104,9 @@ def most_for_nothing(
             )
         )
     return out
+
+
+def _excerpt(text: str) -> str:
+    """Beginning and end: prompts of one kind often begin alike."""
+    text = " ".join(text.split())
+    return text if len(text) <= 160 else f"{text[:50]} … {text[-105:]}"
