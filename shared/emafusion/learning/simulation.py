@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emafusion.engine.steps import SURPRISE
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence, IntArray
 from emafusion.policies.planning import STOP, Problem, plan
@@ -106,7 +107,7 @@ def simulate(
     right = model.difficulty.right(recording.p)
     ran = np.zeros((n, m), dtype=bool)
     cost, confidence = np.zeros(n), np.zeros(n)
-    answered = np.full(n, -1)
+    answered, committed = np.full(n, -1), np.full(n, -1)
     allowed = (
         recording.asked if only is None else recording.asked & (only | ~(recording.asked & only).any(1, keepdims=True))
     )
@@ -131,13 +132,18 @@ def simulate(
         action = np.where(
             (solved.action == STOP) & (solved.answer < 0), _least_loss(solved.confidence, problem), solved.action
         )
+        # As in the engine: what was to be accepted unseen is, unless it shows what no plan counts on.
+        best = np.where(committed[active] >= 0, committed[active], solved.answer)
+        action = np.where(committed[active] >= 0, STOP, action)
         stop = np.asarray(action == STOP)
         ended = active[stop]
-        answered[ended] = solved.answer[stop]
-        confidence[ended] = solved.confidence[stop, solved.answer[stop]]
+        answered[ended] = best[stop]
+        confidence[ended] = solved.confidence[stop, best[stop]]
         going, tried = active[~stop], action[~stop]
         ran[going, tried] = True
         cost[going] += recording.cost[going, tried]
+        stands = solved.commit[~stop] & recording.usable[going, tried] & (recording.llr[going, tried] > SURPRISE)
+        committed[going[stands]] = tried[stands]
         active = going
     return Run(answered, confidence, cost, recording.score[np.arange(n), answered], ran)
 

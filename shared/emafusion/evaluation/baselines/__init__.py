@@ -19,7 +19,24 @@ from emafusion.evaluation.baselines.pairwise import pairwise_cascade
 from emafusion.evaluation.baselines.single import best_single, cheapest, dearest, zero_router
 from emafusion.evaluation.baselines.taxonomy_only import taxonomy_only
 
-__all__ = ["BASELINES", "Baseline", "Fold", "Part"]
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "Fold",
+    "Part",
+    "best_single",
+    "cascade_only",
+    "cheapest",
+    "dearest",
+    "k_means_table",
+    "k_nearest",
+    "learned_only",
+    "oracle",
+    "pairwise_cascade",
+    "random_choice",
+    "taxonomy_only",
+    "zero_router",
+]
 
 BASELINES: Mapping[str, Baseline] = {
     "best single": best_single,
