@@ -65,7 +65,7 @@ class Request:
         )
 
     def objective(self) -> Objective | None:
-        """An objective for this call alone: ``objective=...``, or in ``config["configurable"]["emafusion_objective"]``."""
+        """An objective for this call alone: ``objective=...``, or configurable ``emafusion_objective``."""
         given = self.wanted or (self.config.get("configurable") or {}).get("emafusion_objective")
         if given is None or isinstance(given, Objective):
             return given

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import emafusion.demo
 from emafusion.demo.compile import CpuPrice, token_prices
 from emafusion.demo.journal import GREEDY, Journal
-from emafusion.demo.local_server import cpu_seconds, serve_gguf
+from emafusion.demo.processor import cpu_seconds
 from emafusion.demo.prompts import load_prompts, sampled_ids, split_of
 from emafusion.demo.record import main
 from tests.loopback import LoopbackModel, LoopbackServer
@@ -237,8 +237,8 @@ def test_processor_seconds_grow_with_work() -> None:
 
 
 def test_a_model_file_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(FileNotFoundError, match=r"no model file at .*nowhere\.gguf"), serve_gguf(Path("nowhere.gguf")):
-        pass
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.gguf"):
+        main(["--gguf", "nowhere.gguf", "-o", "log.jsonl"])
 
 
 @pytest.mark.local

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emafusion.clients.local import LocalServer
 from emafusion.demo.compile import CpuPrice, ModelCard, file_sha256, write_log, write_model_cards
 from emafusion.demo.journal import GREEDY, Call, Journal, prompts_digest
-from emafusion.demo.local_server import cpu_seconds, serve_gguf
+from emafusion.demo.processor import cpu_seconds
 from emafusion.demo.prompts import DemoPrompt, load_prompts, sampled_ids
 
 if TYPE_CHECKING:
@@ -185,7 +186,8 @@ def main(arguments: list[str] | None = None) -> None:
             name, options.title, options.licence, options.source, file_sha256(options.gguf), *_when(options)
         )
         cards = [card]
-        with serve_gguf(options.gguf, slots=max(1, options.samples), threads=options.threads) as local:
+        slots = max(1, options.samples)
+        with LocalServer(options.gguf, name, context=2048, threads=options.threads, parallel=slots) as local:
             record(Server(local.base_url, local.pid, options.threads), [name], plan, journal)
     else:
         names = [name.strip() for name in options.models.split(",") if name.strip()]
