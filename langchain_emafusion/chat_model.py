@@ -60,6 +60,9 @@ class ChatEMAFusion(BaseChatModel):
         ``"live"``: always live, never judged first; ``"buffered"``: always in one piece.
     abstain_below
         Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
+    slow_classifier, slow_weight
+        A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
+        a call more for every request, so none by default.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
@@ -100,6 +103,8 @@ class ChatEMAFusion(BaseChatModel):
     store: str | Path | None = None
     stream_mode: Literal["auto", "live", "buffered"] = "auto"
     abstain_below: float = 0.0
+    slow_classifier: Any = Field(default=None, exclude=True)
+    slow_weight: float = 0.5
     streaming: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
@@ -124,6 +129,8 @@ class ChatEMAFusion(BaseChatModel):
             store=self.store,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
+            slow_classifier=self.slow_classifier,
+            slow_weight=self.slow_weight,
         )
         if "profile" in type(self).model_fields and self.profile is None:  # since langchain-core 1.1
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]

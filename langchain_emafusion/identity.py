@@ -36,6 +36,7 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
         "encoder": None if llm.encoder is None else type(llm.encoder).__name__,
         "stream_mode": llm.stream_mode,
         "abstain_below": llm.abstain_below,
+        "slow_weight": llm.slow_weight if llm.slow_classifier is not None else None,
         "fits": llm.fits,
         "temperature": llm.temperature,
         "max_tokens": llm.max_tokens,

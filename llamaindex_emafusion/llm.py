@@ -108,6 +108,8 @@ class EMAFusion(FunctionCallingLLM):
         default="auto", description="When an answer may be streamed."
     )
     abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
+    slow_classifier: Any = Field(default=None, exclude=True, description="Model that labels what is asked.")
+    slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
 
     _fusion: Fusion = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
@@ -133,6 +135,8 @@ class EMAFusion(FunctionCallingLLM):
             store=self.store,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
+            slow_classifier=self.slow_classifier,
+            slow_weight=self.slow_weight,
         )
 
     # -- what the framework asks of an LLM -------------------------------------------------------------------

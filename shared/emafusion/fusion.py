@@ -24,6 +24,7 @@ from emafusion.policies.moves import Try
 from emafusion.policies.trade_off import TradeOff
 from emafusion.routers.base import Router
 from emafusion.routers.prior import PriceRouter
+from emafusion.routers.slow import SlowClassifier
 from emafusion.types import Decision, Query, Result
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Fusion:
         draft whatever it says, "buffered" never streams live.
     abstain_below
         Mark answers below this confidence as not to be trusted.
+    slow_classifier
+        A model, or the name of a candidate, that labels every query before it is routed; costs a call a request.
+    slow_weight
+        How much its labels count against those of the fast classifier, in [0, 1].
 
     Raises
     ------
@@ -87,6 +92,8 @@ class Fusion:
         abstain_below: float = 0.0,
         width: int = 6,
         depth: int = 2,
+        slow_classifier: Any = None,
+        slow_weight: float = 0.5,
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
@@ -95,6 +102,8 @@ class Fusion:
         if not 0.0 <= abstain_below < 1.0:
             raise ConfigError(f"abstain_below must be in [0, 1), got {abstain_below!r}")
         given = [c if isinstance(c, Candidate) else Candidate(c) for c in candidates]
+        if not 0.0 <= slow_weight <= 1.0:
+            raise ConfigError(f"slow_weight must be in [0, 1], got {slow_weight!r}")
         self.pool = Pool([resolve(c) for c in given])
         self.objective = objective or Objective()
         self._check_reference(self.objective)
@@ -104,6 +113,8 @@ class Fusion:
         shipped: tuple[Judge, ...] = (LLMJudge(),) if len(self.pool) > 1 else ()
         self._judges = shipped if judges is None else tuple(judges)
         self._judge_models = self._resolve_judges(resolve)
+        self._labeller = None if slow_classifier is None else self._own_model(slow_classifier, resolve, "classifier")
+        self._slow_weight = slow_weight
         self._memory: OrderedDict[str, Decision] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
         self._lock = threading.Lock()
@@ -126,15 +137,27 @@ class Fusion:
         for judge in self._judges:
             if judge.model is None:
                 continue
-            if isinstance(judge.model, str) and judge.model in self.pool:
-                own[judge.name] = self.pool[judge.model]
-                continue
-            given = judge.model if isinstance(judge.model, Candidate) else Candidate(judge.model)
-            (resolved,) = Pool([resolve(given)])
-            if resolved.name in self.pool:  # the same name with another model behind it must not be mixed up
-                resolved = replace(resolved, name=f"{resolved.name} (judge)")
-            own[judge.name] = resolved
+            own[judge.name] = self._own_model(judge.model, resolve, "judge")
         return own
+
+    def _own_model(self, model: Any, resolve: Callable[[Candidate], Candidate], role: str) -> Candidate:
+        """A candidate by name, or a model beside the pool."""
+        if isinstance(model, str) and model in self.pool:
+            return self.pool[model]
+        (resolved,) = Pool([resolve(model if isinstance(model, Candidate) else Candidate(model))])
+        if resolved.name in self.pool:  # the same name with another model behind it must not be mixed up
+            resolved = replace(resolved, name=f"{resolved.name} ({role})")
+        return resolved
+
+    def _slow_classifier(self) -> SlowClassifier | None:
+        if self._labeller is None:
+            return None
+        from emafusion.taxonomy.labels import Taxonomy
+
+        name, price = self._labeller.name, self._labeller.price
+        assert name is not None  # Pool has seen to both
+        assert price is not None
+        return SlowClassifier(name, price, Taxonomy.default(), self._slow_weight)
 
     @staticmethod
     def _open_store(store: str | Path | Store | None) -> Store | None:
@@ -181,14 +204,15 @@ class Fusion:
             sticky=self._bound_candidate,
             bind=self._bind,
             stream_mode=self.stream_mode,
+            slow=self._slow_classifier(),
         )
 
     def model(self, name: str) -> Candidate:
         """The candidate, or judge's model, of that name."""
         if name in self.pool:
             return self.pool[name]
-        for candidate in self._judge_models.values():
-            if candidate.name == name:
+        for candidate in (*self._judge_models.values(), self._labeller):
+            if candidate is not None and candidate.name == name:
                 return candidate
         raise KeyError(f"no candidate and no judge's model is named {name!r}")
 

@@ -71,6 +71,8 @@ class Query:
     """Whether the assistant already acted since the last human turn (a tool loop is under way)."""
     max_output_tokens: int | None = None
     id: str | None = None
+    slow_labels: Mapping[str, Any] | None = None
+    """Axis -> label probabilities by the slow classifier, where one was asked; routers fuse them with their own."""
 
 
 @dataclass(frozen=True, slots=True)

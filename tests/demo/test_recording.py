@@ -236,9 +236,9 @@ def test_processor_seconds_grow_with_work() -> None:
     assert cpu_seconds(2**22 + 1) is None
 
 
-def test_a_model_file_that_is_not_there_is_an_error() -> None:
+def test_a_model_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.gguf"):
-        main(["--gguf", "nowhere.gguf", "-o", "log.jsonl"])
+        main(["--gguf", str(tmp_path / "nowhere.gguf"), "-o", str(tmp_path / "log.jsonl")])
 
 
 @pytest.mark.local

@@ -23,6 +23,7 @@ from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Policy, Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
 from emafusion.routers.base import Router
+from emafusion.routers.slow import SlowClassifier
 from emafusion.tokens import count_tokens
 from emafusion.types import Attempt, Call, Decision, Failure, Forecast, Query, Reply, Result, Usage, Verdict
 
@@ -72,6 +73,8 @@ class Engine:
         Looks up the candidate that a session's tool loop is bound to.
     max_calls
         Upper bound on drafts and judge calls of one request, whatever the policy says.
+    slow
+        The slow classifier of the taxonomy, asked before every forecast where there is one.
     """
 
     pool: Pool
@@ -84,6 +87,7 @@ class Engine:
     bind: Callable[[str, str], None] = lambda session, candidate: None
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
+    slow: SlowClassifier | None = None
 
     def steps(self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None) -> Steps:
         """The generator that answers ``query``, with the candidates in ``only`` where it is given.
@@ -99,8 +103,14 @@ class Engine:
         if not allowed:
             raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
         bound = self._bound(query, allowed)
+        labelling: list[Verdict] = []
+        if self.slow is not None and bound is None:
+            (outcome,) = yield (self.slow.call(query),)
+            query, verdict = self.slow.read(query, outcome)
+            labelling.append(verdict)
         # Within a tool loop there is nothing to choose, so nothing is forecast either.
         request = self._begin(query, objective, terms, allowed, self.fallback_router if bound else self.router)
+        request.verdicts.extend(labelling)
         move: Move = (
             Try((bound,), commit=True, reason="the tool loop stays with its candidate")
             if bound

@@ -15,6 +15,7 @@ from emafusion.errors import ArtefactError
 from emafusion.estimators.beliefs import Array
 from emafusion.routers.artefact import RoutingModel
 from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
+from emafusion.routers.slow import fused_labels
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.taxonomy.labels import Labels
 from emafusion.taxonomy.suitability import Suitability
@@ -89,7 +90,7 @@ class TaxonomyRouter:
         )
 
     def labels(self, query: Query) -> Labels:
-        return self.classifier.classify([query.text])[0]
+        return fused_labels(self.classifier.classify([query.text])[0], query)
 
 
 class HybridRouter:
@@ -128,7 +129,7 @@ class HybridRouter:
 
     def forecast(self, query: Query) -> Forecast:
         vectors = self.encoder.encode([query.text])
-        labels = self.classifier.classify([query.text], vectors)[0]
+        labels = fused_labels(self.classifier.classify([query.text], vectors)[0], query)
         categories = labels.categories()[None]
         known = self.model.forecaster.predict([query.text], np.asarray(vectors, dtype=np.float64), categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
