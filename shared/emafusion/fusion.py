@@ -117,6 +117,7 @@ class Fusion:
         self._slow_weight = slow_weight
         self._memory: OrderedDict[str, Decision] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()
+        self._scores: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
         self.store = self._open_store(store)
         self.last: Decision | None = None
@@ -276,7 +277,9 @@ class Fusion:
                 f"store='emafusion.sqlite' if feedback comes later than {REMEMBERED} requests or in another process"
             )
         with self._lock:
-            self._scores = {**getattr(self, "_scores", {}), decision_id: float(score)}
+            self._scores[decision_id] = float(score)
+            while len(self._scores) > REMEMBERED:
+                self._scores.popitem(last=False)
 
     # -- learning ----------------------------------------------------------------------------------------------
 

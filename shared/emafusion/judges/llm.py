@@ -76,12 +76,11 @@ class LLMJudge:
         )
 
     def read(self, reply: Reply, author: str, cost_usd: float) -> Verdict:
-        found = _VERDICT.findall(reply.text)
-        last = list(_VERDICT.finditer(reply.text))
-        if not last:
+        found = list(_VERDICT.finditer(reply.text))
+        if not found:
             return Verdict(self.name, author, None, "no verdict in the judge's reply", cost_usd, reply.latency_s)
-        correct = found[-1].lower() == "true"
-        confidence = _confidence(last[-1].group(0))
+        correct = found[-1].group(1).lower() == "true"
+        confidence = _confidence(found[-1].group(0))
         score = confidence if correct else 1.0 - confidence
         said = "right" if correct else "wrong"
         return Verdict(self.name, author, score, f"says {said} ({confidence:.2f})", cost_usd, reply.latency_s)

@@ -16,7 +16,8 @@ from emafusion.config import Pool
 from emafusion.encoders.base import Encoder
 from emafusion.errors import ConfigError
 from emafusion.estimators.belief_model import BeliefModel
-from emafusion.estimators.beliefs import Array, Evidence
+from emafusion.estimators.beliefs import Array, Evidence, infer
+from emafusion.estimators.confidence import calibrated
 from emafusion.estimators.rates import prior_rates
 from emafusion.estimators.shared_difficulty import logit
 from emafusion.judges.base import Judge
@@ -26,7 +27,8 @@ from emafusion.types import Call, Forecast, Query, Reply, Usage, Verdict
 
 __all__ = ["Belief", "Panel"]
 
-TEXT_KINDS = ("text",)
+SIMILARITY = 0.85
+"""Least cosine of two free texts that say the same."""
 
 
 class Belief:
@@ -94,9 +96,6 @@ class Belief:
     def confidences(self) -> Array:
         """Calibrated probability of a good answer for every candidate, (m,)."""
         if self.confidence_ is None:
-            from emafusion.estimators.beliefs import infer
-            from emafusion.estimators.confidence import calibrated
-
             evidence = self.evidence()
             self.confidence_ = calibrated(evidence, infer(evidence), self.p[None], self.model.calibration)[0]
         return self.confidence_
@@ -144,7 +143,7 @@ class Panel:
         judge_models: Mapping[str, str] | None = None,
         prices: Mapping[str, Any] | None = None,
         encoder: Encoder | None = None,
-        similarity: float = 0.85,
+        similarity: float = SIMILARITY,
     ) -> None:
         names = [j.name for j in judges]
         if len(set(names)) < len(names):
@@ -191,7 +190,7 @@ class Panel:
         order = list(belief.final)
         answers = [belief.final[n] for n in order]
         vectors = None
-        if self.encoder is not None and sum(a.kind in TEXT_KINDS for a in answers) > 1:
+        if self.encoder is not None and sum(a.kind == "text" for a in answers) > 1:
             vectors = self.encoder.encode([belief.replies[n].text for n in order])
         for n, label in zip(order, cluster_answers(answers, vectors, self.similarity)):
             belief.label[belief.index(n)] = label

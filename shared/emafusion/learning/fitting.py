@@ -8,7 +8,7 @@ forecast that it will meet when serving. The confidence is calibrated on states 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +196,6 @@ def with_evidence(
     recording: Recording, belief: BeliefModel, table: LogTable, answers: Answers, forecasts: Forecasts
 ) -> Recording:
     """Add what each answer shows by itself."""
-    from dataclasses import replace
-
     rows, cols = np.nonzero(answers.known)
     features = belief.evidence.features(
         answers.rules[rows, cols], table.out_tok[rows, cols], forecasts.out_tok[rows, cols], cols
@@ -260,8 +258,6 @@ def _calibrate(
     recording: Recording, belief: BeliefModel, seed: int, progress: Callable[[str, float], None]
 ) -> BeliefModel:
     """Calibrate on random states, then on those that the policy visits over the whole range of objectives."""
-    from dataclasses import replace
-
     rng = np.random.default_rng(seed)
     states = _States(recording, belief)
     everyone = np.arange(len(recording))

@@ -14,13 +14,11 @@ from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
 from emafusion.estimators.beliefs import Array, IntArray
 from emafusion.estimators.evidence import RULES, AnswerEvidence
+from emafusion.judges.panel import SIMILARITY
 from emafusion.judges.rules import rule_verdicts
 from emafusion.log import LoggedQuery
 
 __all__ = ["Answers", "LogTable", "infer_price", "read_answers", "tabulate"]
-
-SIMILARITY = 0.85
-"""Least cosine of two free texts that say the same; the panel's own default."""
 
 
 @dataclass(frozen=True)

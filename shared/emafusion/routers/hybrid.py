@@ -17,7 +17,7 @@ from emafusion.routers.artefact import RoutingModel
 from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
 from emafusion.routers.slow import fused_labels
 from emafusion.taxonomy.classifier import TaxonomyClassifier
-from emafusion.taxonomy.labels import Labels
+from emafusion.taxonomy.labels import AXES, Labels
 from emafusion.taxonomy.suitability import Suitability
 from emafusion.types import Forecast, Query, Usage
 
@@ -86,7 +86,7 @@ class TaxonomyRouter:
             output_tokens=tuple(tokens.tolist()),
             familiarity=labels.familiarity,
             category=labels.task,
-            labels={axis: labels.best(axis) for axis in ("task", "domain", "complexity", "format")},
+            labels={axis: labels.best(axis) for axis in AXES},
         )
 
     def labels(self, query: Query) -> Labels:
@@ -150,7 +150,7 @@ class HybridRouter:
             output_tokens=tuple(tokens.tolist()),
             familiarity=float(known.familiarity[0]),
             category=labels.task,
-            labels={axis: labels.best(axis) for axis in ("task", "domain", "complexity", "format")},
+            labels={axis: labels.best(axis) for axis in AXES},
             right_agree=float(rho[0]),
             wrong_agree=float(eps[0]),
         )
