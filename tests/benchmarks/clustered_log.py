@@ -85,13 +85,14 @@ def clustered_log(n: int, candidates: int, seed: int = 0) -> Iterator[dict[str, 
         said = np.where(right, truth, np.where(lured, kind.lure, stray))
         in_tok = 10 + len(prompt) // 4
         out_tok = np.maximum(5, np.exp(rng.normal(kind.verbosity, 0.3, candidates))).astype(int)
+        wording = rng.choice(kind.words, (candidates, 12))
         asked, scored = (rng.random((2, candidates)) >= MISSING).tolist()
         outcomes: dict[str, dict[str, Any]] = {}
         for j in range(candidates):
             if asked[j]:
                 price_in, price_out = usd[j], 4.0 * usd[j]
                 outcomes[candidate(j)] = {
-                    "response": f"Step by step, from {words[0]} to {words[1]}. The answer is {said[j]}.",
+                    "response": f"Step by step: {' '.join(wording[j])}. So we have it. The answer is {said[j]}.",
                     "in_tok": in_tok,
                     "out_tok": int(out_tok[j]),
                     "cost_usd": float(in_tok * price_in + out_tok[j] * price_out) / 1e6,
