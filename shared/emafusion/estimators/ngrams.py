@@ -121,9 +121,9 @@ def ngram_counts(texts: Sequence[str]) -> Counts:
         inside = document[order - 1 :] == document[: len(document) - order + 1]
         bucket = (_mix(runs) >> np.uint64(64 - CHAR_BITS)).astype(np.int64) + (1 << WORD_BITS)
         places.append((document[: len(runs)] + bucket)[inside])
-    counts = np.bincount(np.concatenate(places), minlength=len(texts) * DIMENSIONS)
-    found = counts.nonzero()[0]
-    counts = counts[found].astype(np.float32)
+    occurrences = np.bincount(np.concatenate(places), minlength=len(texts) * DIMENSIONS)
+    found = occurrences.nonzero()[0]
+    counts = occurrences[found].astype(np.float32)
     if len(texts) == 1:
         return Counts(found, counts, np.array([0, len(found)]))
     edges = np.searchsorted(found, np.arange(len(texts) + 1) * DIMENSIONS)
