@@ -21,7 +21,7 @@ from emafusion.types import Query
 
 __all__ = ["ANSWER_ROWS", "Answers", "LogTable", "infer_price", "read_answers", "rows_to_read", "tabulate"]
 
-ANSWER_ROWS = 12_000
+ANSWER_ROWS = 8_000
 """Queries whose answers are read for a fit: rates of agreement and the weight of evidence need no more of them."""
 
 
