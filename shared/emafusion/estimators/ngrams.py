@@ -121,9 +121,11 @@ def ngram_counts(texts: Sequence[str]) -> Counts:
         inside = document[order - 1 :] == document[: len(document) - order + 1]
         bucket = (_mix(runs) >> np.uint64(64 - CHAR_BITS)).astype(np.int64) + (1 << WORD_BITS)
         places.append((document[: len(runs)] + bucket)[inside])
-    occurrences = np.bincount(np.concatenate(places), minlength=len(texts) * DIMENSIONS)
-    found = occurrences.nonzero()[0]
-    counts = occurrences[found].astype(np.float32)
+    # Between a place before all others and one behind them, every run of equal places is one n-gram.
+    ordered = np.concatenate([[-1], *places, [len(texts) * DIMENSIONS]])
+    ordered.sort()
+    edges = (ordered[1:] != ordered[:-1]).nonzero()[0]
+    found, counts = ordered[edges[1:]], (edges[1:] - edges[:-1]).astype(np.float32)
     if len(texts) == 1:
         return Counts(found, counts, np.array([0, len(found)]))
     edges = np.searchsorted(found, np.arange(len(texts) + 1) * DIMENSIONS)
