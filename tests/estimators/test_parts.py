@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emafusion.estimators.calibration import Calibration
+from emafusion.estimators.calibration import Calibration, Shape
 from emafusion.estimators.completion import candidate_means, complete
 from emafusion.estimators.grouping import fold_of, groups
 from emafusion.estimators.neighbours import PLAIN, Neighbours
@@ -137,3 +137,29 @@ def test_the_area_under_the_curve_counts_ties_as_one_half() -> None:
 def test_sigmoid_undoes_logit(values: list[float]) -> None:
     p = np.array(values)
     assert np.allclose(sigmoid(logit(p)), p)
+
+
+@pytest.mark.parametrize("shape", ["line", "curve"])
+def test_a_calibration_is_piecewise_linear_and_goes_on_with_slope_one(shape: Shape) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0.0, 2.0, (1500, 3))
+    scores = (rng.random((1500, 3)) < sigmoid(0.5 * logits)).astype(np.float64)
+    fitted = Calibration(shape=shape).fit(logits, scores)
+    wide = np.linspace(-9.0, 9.0, 61)[:, None] + np.zeros((1, 3))
+    mapped = fitted.predict(wide)
+    for j in range(3):
+        x, y = fitted.x_[j], fitted.y_[j]
+        inside = np.clip(wide[:, j], x[0], x[-1])
+        np.testing.assert_allclose(mapped[:, j], np.interp(inside, x, y) + wide[:, j] - inside, atol=1e-9)
+
+
+def test_joined_views_are_kept_when_the_neighbours_forecast_is_added() -> None:
+    log = make_log(40, 2)
+    builder = ViewBuilder().fit(log.texts, log.embeddings)
+    views = builder.transform(log.texts, log.embeddings)
+    near = views.with_near(log.scores)
+    assert near.near is log.scores
+    np.testing.assert_array_equal(near.design, views.design)
+    joined = views.design
+    assert views.with_near(log.scores).design is joined
+    np.testing.assert_array_equal(views.take(slice(3, 5)).design, joined[3:5])
