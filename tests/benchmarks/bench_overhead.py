@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_overhead.py [--queries 2000] [--runs 200] [--json] [--profile]
 
-A router is fitted on a synthetic log; then each part runs many times on queries that it has not seen. Beside the
-median of the wall time stands that of the processor time, which a busy machine does not disturb. ``--profile`` shows
-where the decision's time goes.
+A router is fitted on a synthetic log, for a pool of ordinary size and for a large one; then each part runs many times
+on queries that it has not seen. Beside the median of the wall time stands that of the processor time, which a busy
+machine does not disturb. ``--profile`` shows where the decision's time goes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ from emafusion import Candidate, Objective, Price
 from emafusion.asked import build_query
 from emafusion.encoders import default_encoder
 from emafusion.encoders.base import Encoder
+from emafusion.estimators.beliefs import Evidence
 from emafusion.fusion import Fusion
 from emafusion.learning.fitting import fit_router
+from emafusion.policies.planning import Problem, plan
 from emafusion.routers.artefact import RoutingModel
+from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.types import Message, Query
 
-CANDIDATES = 12
+CANDIDATES, MANY = 12, 50
+BATCH = 10_000
 OBJECTIVES = {"cheap": Objective(usd_value=1e-6), "by default": Objective()}
 """The first takes one cheap answer; the second asks until it is sure, which takes several calls."""
 SHORT_WORDS, LONG_WORDS = 12, 1500
@@ -80,23 +84,23 @@ def prompts(n: int, rng: np.random.Generator) -> list[tuple[str, str]]:
     ]
 
 
-def synthetic_log(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+def synthetic_log(n: int, candidates: int = CANDIDATES, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Outcomes whose quality depends on topic and candidate, dearer candidates being better."""
     rng = np.random.default_rng(seed)
-    strength = {topic: rng.normal(0.0, 1.0, CANDIDATES) + np.linspace(-1.0, 2.0, CANDIDATES) for topic in TOPICS}
+    strength = {topic: rng.normal(0.0, 1.0, candidates) + np.linspace(-1.0, 2.0, candidates) for topic in TOPICS}
     for i, (topic, prompt) in enumerate(prompts(n, rng)):
-        right = rng.random(CANDIDATES) < 1.0 / (1.0 + np.exp(-strength[topic]))
+        right = rng.random(candidates) < 1.0 / (1.0 + np.exp(-strength[topic]))
         truth = int(rng.integers(10, 99))
-        wrong = rng.integers(100, 110, CANDIDATES)
+        wrong = rng.integers(100, 110, candidates)
         outcomes = {}
-        for j in range(CANDIDATES):
+        for j in range(candidates):
             in_tok, out_tok = 40, int(60 + 10 * rng.random() + 5 * j)
             outcomes[name(j)] = {
                 "score": float(right[j]),
                 "response": f"Step by step we get there. The answer is {truth if right[j] else wrong[j]}.",
                 "in_tok": in_tok,
                 "out_tok": out_tok,
-                "cost_usd": cost(j, in_tok, out_tok),
+                "cost_usd": cost(price(j, candidates), in_tok, out_tok),
             }
         yield {"id": f"q{i}", "prompt": prompt, "outcomes": outcomes}
 
@@ -105,12 +109,14 @@ def name(j: int) -> str:
     return f"model-{j:02d}"
 
 
-def price(j: int) -> Price:
-    return Price(input=0.05 * 1.6**j, output=0.2 * 1.6**j)
+def price(j: int, candidates: int = CANDIDATES) -> Price:
+    """From 0.05 USD per million tokens to 176 times as much, whatever the number of candidates."""
+    dearer = 1.6 ** (11.0 * j / (candidates - 1))
+    return Price(input=0.05 * dearer, output=0.2 * dearer)
 
 
-def cost(j: int, in_tok: int, out_tok: int) -> float:
-    return (in_tok * price(j).input + out_tok * price(j).output) / 1e6
+def cost(charged: Price, in_tok: int, out_tok: int) -> float:
+    return (in_tok * charged.input + out_tok * charged.output) / 1e6
 
 
 class Remembered:
@@ -118,15 +124,19 @@ class Remembered:
 
     def __init__(self, encoder: Encoder, texts: Sequence[str]) -> None:
         self.identity, self.dim = encoder.identity, encoder.dim
-        self._vectors = dict(zip(texts, np.asarray(encoder.encode(texts))))
+        self._vectors: dict[str, NDArray[Any]] = dict(zip(texts, np.asarray(encoder.encode(texts))))
 
     def encode(self, texts: Sequence[str]) -> NDArray[Any]:
+        if len(texts) == 1:
+            return self._vectors[texts[0]].reshape(1, -1)
         return np.stack([self._vectors[text] for text in texts])
 
 
-def measure(part: str, run: Callable[[int], object], runs: int, goal_ms: float | None = None) -> Measured:
+def measure(
+    part: str, run: Callable[[int], object], runs: int, goal_ms: float | None = None, warm: int = 10
+) -> Measured:
     """Run ``run(i)`` for i in 0..runs-1, after a few rounds to warm up."""
-    for i in range(min(10, runs)):
+    for i in range(min(warm, runs)):
         run(i)
     wall, cpu = [], []
     for i in range(runs):
@@ -149,30 +159,44 @@ def added(part: str, with_it: Measured, without: Measured) -> Measured:
     )
 
 
+def measure_first_labels(runs: int, goal_ms: float) -> Measured:
+    """The first use of encoder and taxonomy in fresh processes, after the import."""
+    program = (
+        "import time; from emafusion.taxonomy.classifier import TaxonomyClassifier; "
+        "w, c = time.perf_counter(), time.process_time(); "
+        "TaxonomyClassifier().classify(['How many apples are left?']); "
+        "print(time.perf_counter() - w, time.process_time() - c)"
+    )
+    return _in_fresh_processes("first labels of a process", program, runs, goal_ms)
+
+
 def measure_import(module: str, runs: int, goal_ms: float | None = None) -> Measured:
     """``import module`` in fresh processes, without the start of the interpreter."""
     program = (
         "import time; w, c = time.perf_counter(), time.process_time(); "
         f"import {module}; print(time.perf_counter() - w, time.process_time() - c)"
     )
+    return _in_fresh_processes(f"import {module}", program, runs, goal_ms)
+
+
+def _in_fresh_processes(part: str, program: str, runs: int, goal_ms: float | None) -> Measured:
+    """Run a program that prints seconds of wall and of processor time."""
     wall, cpu = [], []
     for _ in range(runs + 1):  # the first one may have to compile
         out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
         wall.append(1e3 * float(out[0]))
         cpu.append(1e3 * float(out[1]))
     ninetieth = statistics.quantiles(wall[1:], n=10)[-1] if runs > 1 else wall[-1]
-    return Measured(
-        f"import {module}", runs, statistics.median(wall[1:]), ninetieth, statistics.median(cpu[1:]), goal_ms
-    )
+    return Measured(part, runs, statistics.median(wall[1:]), ninetieth, statistics.median(cpu[1:]), goal_ms)
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------
 
 
 def fusion_of(router: RoutingModel, encoder: Encoder | None = None) -> Fusion:
-    return Fusion(
-        [Candidate(None, name=name(j), price=price(j)) for j in range(CANDIDATES)], router=router, encoder=encoder
-    )
+    m = len(router.candidates)
+    pool = [Candidate(None, name=name(j), price=price(j, m)) for j in range(m)]
+    return Fusion(pool, router=router, encoder=encoder)
 
 
 def query_of(text: str) -> Query:
@@ -202,6 +226,40 @@ def decision_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Me
         measure("build_query", lambda i: query_of(texts[i % n]), runs),
         measure("Fusion.explain", lambda i: whole.explain(queries[i % n]), runs),
     ]
+
+
+def large_pool_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
+    queries = [query_of(text) for text in texts]
+    bare = fusion_of(router, Remembered(default_encoder(), [q.text for q in queries]))
+    part = f"decision without encoding, {len(router.candidates)} candidates"
+    return [measure(part, lambda i: decide(bare, queries[i % len(queries)]), runs, 5.0)]
+
+
+def batch_part(router: RoutingModel) -> Measured:
+    """Forecasts and first moves of thousands of queries whose vectors are there, in one batch."""
+    texts = [text for _, text in prompts(BATCH, np.random.default_rng(3))]
+    vectors = np.asarray(default_encoder().encode(texts))
+    classifier = TaxonomyClassifier()
+    usd = np.array([(p.input, p.output) for p in (router.prices[n] for n in router.candidates)]) / 1e6
+
+    def first_moves(_: int) -> None:
+        known = router.forecaster.predict(texts, vectors, classifier.categories(texts, vectors))
+        rho, eps = router.regions.predict(vectors)
+        nothing = np.zeros(known.p.shape, dtype=bool)
+        belief = router.belief
+        evidence = Evidence(
+            right=belief.difficulty.right(known.p),
+            log_nodes=np.log(belief.difficulty.grid()[1]),
+            ran=nothing,
+            label=np.full(known.p.shape, -1),
+            llr=np.zeros(known.p.shape),
+            eps=eps,
+            rho=rho,
+        )
+        expected = known.in_tok * usd[:, 0] + known.out_tok * usd[:, 1]
+        plan(Problem(evidence, known.p, expected, ~nothing, nothing, np.full(BATCH, 1e-3)), belief.calibration)
+
+    return measure(f"{BATCH:,} decisions in one batch", first_moves, 3, 5000.0, warm=1)
 
 
 def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
@@ -330,14 +388,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     progress_console = Console(stderr=True)
     with fitting(progress_console, options.queries) as progress:
         router, _ = fit_router(synthetic_log(options.queries), progress=progress)
+    with fitting(progress_console, options.queries) as progress:
+        large, _ = fit_router(synthetic_log(options.queries, MANY), progress=progress)
     texts = [text for _, text in prompts(max(50, options.runs), np.random.default_rng(1))]
     if options.profile:
         profile(router, texts, options.runs)
     parts: list[Callable[[], list[Measured]]] = [
         lambda: decision_parts(router, texts, options.runs),
+        lambda: large_pool_parts(large, texts, options.runs),
+        lambda: [batch_part(router)],
         lambda: langchain_parts(router, texts, options.runs),
         lambda: llamaindex_parts(router, texts, options.runs),
         lambda: [measure_import("emafusion", 7, 500.0), measure_import("emafusion.fusion", 7)],
+        lambda: [measure_first_labels(7, 200.0)],
     ]
     rows: list[Measured] = []
     shown = track(

@@ -225,3 +225,12 @@ def test_a_wrapped_model_that_loses_texts_is_noticed() -> None:
 
     with pytest.raises(ConfigError, match="expected one vector each"):
         LangChainEncoder(Forgetful()).encode(["aa", "oo"])
+
+
+@given(st.text(max_size=300))
+def test_the_sparse_form_of_hashed_ngrams_is_the_vector_without_its_zeros(text: str) -> None:
+    encoder = HashingEncoder(128)
+    places, values = encoder.sparse(text)
+    (row,) = encoder.encode([text])
+    np.testing.assert_array_equal(np.flatnonzero(row), places)
+    np.testing.assert_array_equal(row[places], values)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from emafusion.estimators.calibration import Calibration
+from emafusion.estimators.calibration import Calibration, Shape
 from emafusion.estimators.completion import candidate_means, complete
 from emafusion.estimators.grouping import fold_of, groups
 from emafusion.estimators.neighbours import PLAIN, Neighbours
-from emafusion.estimators.ngrams import DIMENSIONS, ngram_counts
+from emafusion.estimators.ngrams import DIMENSIONS, Counts, ngram_counts
 from emafusion.estimators.scales import logit, mean_log_loss, ranking_quality, sigmoid
 from emafusion.estimators.stacking import Stack
 from emafusion.estimators.text_features import feature_names, text_features
@@ -37,24 +38,30 @@ def test_text_features_tell_code_from_prose_and_scripts_apart() -> None:
     assert russian[columns["greek_cyrillic_share"]] > 0.5 > prose[columns["greek_cyrillic_share"]]
 
 
+def dense(counts: Counts) -> NDArray[np.float32]:
+    rows = np.zeros((len(counts), DIMENSIONS), dtype=np.float32)
+    for row, start, end in zip(rows, counts.edges, counts.edges[1:]):
+        row[counts.places[start:end]] = counts.counts[start:end]
+    return rows
+
+
 @settings(max_examples=40)
 @given(texts)
 def test_ngrams_are_counted_alike_alone_and_in_a_batch(batch: list[str]) -> None:
-    counts = ngram_counts(batch)
-    assert counts.shape == (len(batch), DIMENSIONS)
+    counts = dense(ngram_counts(batch))
     for text, row in zip(batch, counts):
-        assert np.array_equal(row, ngram_counts([text])[0])
+        assert np.array_equal(row, dense(ngram_counts([text]))[0])
 
 
 def test_ngrams_ignore_case_and_the_value_of_digits_but_not_their_number() -> None:
-    a, b, c = ngram_counts(["Add 17 apples", "add 42 APPLES", "add 170 apples"])
+    a, b, c = dense(ngram_counts(["Add 17 apples", "add 42 APPLES", "add 170 apples"]))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
 
 
 def test_ngrams_of_a_word_are_the_same_wherever_it_stands() -> None:
-    alone = ngram_counts(["zebra"])[0]
-    inside = ngram_counts(["x" * 50 + " zebra"])[0]
+    alone = dense(ngram_counts(["zebra"]))[0]
+    inside = dense(ngram_counts(["x" * 50 + " zebra"]))[0]
     assert np.all(inside[alone > 0] > 0)
 
 
@@ -130,3 +137,29 @@ def test_the_area_under_the_curve_counts_ties_as_one_half() -> None:
 def test_sigmoid_undoes_logit(values: list[float]) -> None:
     p = np.array(values)
     assert np.allclose(sigmoid(logit(p)), p)
+
+
+@pytest.mark.parametrize("shape", ["line", "curve"])
+def test_a_calibration_is_piecewise_linear_and_goes_on_with_slope_one(shape: Shape) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0.0, 2.0, (1500, 3))
+    scores = (rng.random((1500, 3)) < sigmoid(0.5 * logits)).astype(np.float64)
+    fitted = Calibration(shape=shape).fit(logits, scores)
+    wide = np.linspace(-9.0, 9.0, 61)[:, None] + np.zeros((1, 3))
+    mapped = fitted.predict(wide)
+    for j in range(3):
+        x, y = fitted.x_[j], fitted.y_[j]
+        inside = np.clip(wide[:, j], x[0], x[-1])
+        np.testing.assert_allclose(mapped[:, j], np.interp(inside, x, y) + wide[:, j] - inside, atol=1e-9)
+
+
+def test_joined_views_are_kept_when_the_neighbours_forecast_is_added() -> None:
+    log = make_log(40, 2)
+    builder = ViewBuilder().fit(log.texts, log.embeddings)
+    views = builder.transform(log.texts, log.embeddings)
+    near = views.with_near(log.scores)
+    assert near.near is log.scores
+    np.testing.assert_array_equal(near.design, views.design)
+    joined = views.design
+    assert views.with_near(log.scores).design is joined
+    np.testing.assert_array_equal(views.take(slice(3, 5)).design, joined[3:5])

@@ -10,8 +10,6 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.encoders.base import unit_rows
-
 __all__ = ["HashingEncoder"]
 
 _VERSION = 1  # Raise it when the features change: it is part of the identity.
@@ -67,11 +65,19 @@ class HashingEncoder:
             raise TypeError("encode takes a sequence of texts, not one text: write encode([text])")
         rows = np.zeros((len(texts), self._dim), dtype=np.float32)
         for row, text in zip(rows, texts):
-            hashes = self._hashes(text if len(text) <= _LONGEST else text[: _LONGEST // 2] + text[-_LONGEST // 2 :])
-            signs = 1.0 - 2.0 * (hashes >> np.uint32(31))
-            counts = np.bincount(hashes % np.uint32(self._dim), weights=signs, minlength=self._dim)
-            row[:] = np.sign(counts) * np.log1p(np.abs(counts))
-        return unit_rows(rows) if len(rows) else rows
+            places, values = self.sparse(text)
+            row[places] = values
+        return rows
+
+    def sparse(self, text: str) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        """Encode one text as the places, ascending, and the values of what is not zero; a text fills few buckets."""
+        hashes = self._hashes(text if len(text) <= _LONGEST else text[: _LONGEST // 2] + text[-_LONGEST // 2 :])
+        signs = 1.0 - 2.0 * (hashes >> np.uint32(31))
+        counts = np.bincount(hashes % np.uint32(self._dim), weights=signs, minlength=self._dim)
+        places = counts.nonzero()[0]
+        counts = counts[places]
+        damped = np.copysign(np.log1p(np.abs(counts)), counts)
+        return places, (damped / max(float(np.sqrt(damped @ damped)), 1e-12)).astype(np.float32)
 
     def _hashes(self, text: str) -> NDArray[np.uint32]:
         lowered = _SPACES.sub(" ", text.lower()).strip()

@@ -132,12 +132,14 @@ def wrong_groups(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Arra
     total = counts.sum(1) + singles
     groups = (counts > 0).sum(1) + singles
     alpha = novelty(eps)
-    rising = np.take_along_axis(log_rising(alpha, int(total.max(initial=0))), total[:, None], 1)[:, 0]
+    rising = log_rising(alpha, int(total.max(initial=0)))[np.arange(len(alpha)), total]
     return np.asarray(np.maximum(groups - 1, 0) * np.log(alpha) + log_gamma(counts).sum(1) - rising)
 
 
 def infer(evidence: Evidence) -> Posterior:
     """Posterior over (theta, right group) by enumeration, and the marginals that decisions need."""
+    if not evidence.ran.any():
+        return _prior(evidence)
     inside, outside = evidence.logs()
     ran = evidence.ran
     n, m, _ = inside.shape
@@ -172,4 +174,17 @@ def infer(evidence: Evidence) -> Posterior:
         sizes=sizes.astype(np.int64),
         alone=alone,
         correct=weights.sum(1),
+    )
+
+
+def _prior(evidence: Evidence) -> Posterior:
+    """What :func:`infer` comes to while nothing has run: theta is as likely as its nodes' weights say."""
+    n, _, nodes = evidence.right.shape
+    weights = np.exp(evidence.log_nodes - evidence.log_nodes.max())
+    return Posterior(
+        p=evidence.right @ (weights / weights.sum()),
+        joint=np.broadcast_to(evidence.log_nodes[:, None], (n, nodes, 1)),
+        sizes=np.zeros((n, 0), dtype=np.int64),
+        alone=np.zeros(n, dtype=np.int64),
+        correct=np.ones((n, 1)),
     )

@@ -76,4 +76,5 @@ class Categories:
 def _labels(views: Views) -> NDArray[np.float64]:
     if views.labels is None:
         return np.zeros((len(views), 1))
-    return np.nan_to_num(np.asarray(views.labels, dtype=np.float64))
+    labels = np.asarray(views.labels, dtype=np.float64)
+    return np.where(np.isnan(labels), 0.0, labels)

@@ -70,7 +70,7 @@ class Combination:
         self, forecasts: dict[str, NDArray[Any]], nearness: Nearness, prior: NDArray[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (n, m) probabilities and their standard deviations."""
-        logits = np.stack([logit(forecasts[name]) for name in self.names_])
+        logits = logit(np.stack([forecasts[name] for name in self.names_]))
         mapped = self.calibration_.predict(self.stack_.predict(logits))
         return self._finish(logits, mapped, prior, nearness)
 

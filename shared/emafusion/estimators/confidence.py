@@ -97,6 +97,19 @@ class ConfidenceCalibration:
         eta = np.where(ran, features @ self.slopes_[1], features @ self.slopes_[0]) + intercept
         return sigmoid(eta)
 
+    def confidence(
+        self, p: Array, forecast: Array, own: NDArray[Any], ran_count: NDArray[Any], *, ran: bool, intercept: Array
+    ) -> Array:
+        """What calling it on :meth:`features` gives where all or none of the candidates ran, without stacking them."""
+        belief, prior, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
+        lone = ran_count <= 1
+        shared = prior * logit(forecast, 0.003) + several * np.log(np.maximum(ran_count, 1)) + intercept
+        eta = logit(p, 0.003) * (belief + first * lone) + shared
+        if ran:
+            eta = eta + grouped * np.log(np.maximum(own, 1))
+            eta = eta + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
+        return sigmoid(eta)
+
     def to_config(self) -> dict[str, Any]:
         return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
 
@@ -119,6 +132,8 @@ def own_group(evidence: Evidence, posterior: Posterior) -> NDArray[np.int64]:
 def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
     ran_count = evidence.ran.sum(1, keepdims=True)
-    features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
     before, after = calibration.intercepts_
+    if not ran_count.any():
+        return calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
+    features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
     return calibration(features, evidence.ran, np.where(evidence.ran, after, before))

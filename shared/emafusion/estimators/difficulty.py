@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emafusion.estimators.neighbours import PLAIN, Neighbours
-from emafusion.estimators.ridge import design
 from emafusion.estimators.views import Floats, Views
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ class Difficulty:
         return np.hstack([regressed, ((near - self.mean_) @ self.vectors_).astype(np.float32)])
 
     def _fit_ridge(self, views: Views, factors: Floats, inner: NDArray[np.int64]) -> Floats:
-        matrix = design(views)
-        self.center_ = matrix.mean(axis=0)
-        matrix -= self.center_
+        self.center_ = views.design.mean(axis=0)
+        matrix = views.design - self.center_
         gram, moments = matrix.T @ matrix, matrix.T @ factors
         self.weights_ = self._solve(gram, moments)
         fitted = np.zeros_like(factors)
@@ -81,7 +79,7 @@ class Difficulty:
         """Forecast the factors (n, 2 q) of other rows; needs ``views.near``."""
         if views.near is None:
             raise ValueError("the neighbours' forecast is missing: give views.near before asking for difficulty")
-        return self._join((design(views) - self.center_) @ self.weights_, views.near)
+        return self._join((views.design - self.center_) @ self.weights_, views.near)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return named arrays."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -71,7 +70,7 @@ class Ensemble:
                 forecasts = member.predict_many(unseen, member.settings())
                 if name == "neighbours":
                     forecasts, found = forecasts
-                    unseen = replace(unseen, near=forecasts[member.settings().index(PLAIN)])
+                    unseen = unseen.with_near(forecasts[member.settings().index(PLAIN)])
                     near = near or [Nearness(np.zeros(n), np.zeros(n)) for _ in found]
                     for whole, part in zip(near, found):
                         whole.familiarity[test], whole.effective_n[test] = part.familiarity, part.effective_n
@@ -107,7 +106,7 @@ class Ensemble:
         """Return the (n, m) forecasts of the named members, and how near the neighbours are."""
         forecasts: dict[str, NDArray[np.float64]] = {}
         forecasts["neighbours"], nearness, near = self.members_["neighbours"].predict(views)
-        views = replace(views, near=near)
+        views = views.with_near(near)
         for name in names:
             if name != "neighbours":
                 forecasts[name] = self.members_[name].predict(views)

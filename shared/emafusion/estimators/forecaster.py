@@ -169,9 +169,9 @@ class Forecaster:
         if labels is not None and labels.shape != (len(texts), self.labels_):
             raise ValueError(f"label_probs must have shape ({len(texts)}, {self.labels_}); got {labels.shape}")
         views = self.views_.transform(texts, embeddings, labels)
+        tokens = _tokens(self.lengths_.rescale(self.lengths_.predict(views)), characters(texts))
         raw, nearness = self.ensemble_.predict(views, self.combination_.names_)
         p, sd = self.combination_.predict(raw, nearness, self._prior_logits(views, raw))
-        tokens = _tokens(self.lengths_.rescale(self.lengths_.predict(views)), characters(texts))
         return Forecasts(p, sd, *tokens, nearness.familiarity, nearness.effective_n * nearness.familiarity)
 
     def _prior_logits(self, views: Views, raw: dict[str, NDArray[Any]]) -> NDArray[np.float64]:

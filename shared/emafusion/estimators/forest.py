@@ -171,10 +171,11 @@ class Forest:
         flat = features.ravel()
         base = (np.arange(len(features)) * features.shape[1])[:, None]
         node = np.tile(self.roots_.astype(np.intp), (len(features), 1))
-        # `take` on machine-sized indices: these five array steps a level are most of what a single query costs.
+        # `take` on machine-sized indices: these few array steps a level are most of what a single query costs.
         for _ in self._levels[1:]:
             place = self._wide_feature.take(node)
-            place += base
+            if len(features) > 1:
+                place += base
             right = flat.take(place) > self.threshold_.take(node)
             node = self._wide_child.take(node)
             node += right
@@ -203,4 +204,4 @@ class Forest:
 
 def _features(views: Views, difficulty: Floats) -> Floats:
     parts = [views.surface, views.lexical[:, :AXES], views.axes[:, :AXES], difficulty]
-    return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
+    return np.concatenate(parts, axis=1, dtype=np.float32)

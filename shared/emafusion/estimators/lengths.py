@@ -53,7 +53,8 @@ class Lengths:
 
     def predict(self, views: Views) -> NDArray[np.float64]:
         """Forecast (n, m) logarithms."""
-        return np.clip(self.regression_.predict(views) + self.shift_, self.low_, self.high_ + _WIDEST)
+        logs = self.regression_.predict(views) + self.shift_
+        return np.minimum(np.maximum(logs, self.low_), self.high_ + _WIDEST)
 
     def cross_predict(self, views: Views, logs: NDArray[Any], fold: NDArray[np.int64]) -> NDArray[np.float64]:
         """Forecast the logarithms of each fold's rows from the other folds."""

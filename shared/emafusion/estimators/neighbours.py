@@ -74,9 +74,15 @@ class Neighbours:
             points = points[landmarks[kept]]
         self.points_, self.mass_, self.known_ = points, mass, known
         self.scores_ = sums / np.maximum(known, 1.0)
+        self._join()
         self._fit_familiarity(rng)
         self.setting_ = PLAIN
         return self
+
+    def _join(self) -> None:
+        # Mass counts rows of a landmark; of these only the share with a known score of a candidate speaks for it.
+        share = self.known_ / self.mass_[:, None]
+        self._spoken = np.hstack([share * self.scores_, share])
 
     def _fit_familiarity(self, rng: np.random.Generator) -> None:
         sample = rng.permutation(len(self.points_))[:1000]
@@ -94,48 +100,53 @@ class Neighbours:
     def predict(self, views: Views) -> tuple[NDArray[np.float64], Nearness, NDArray[np.float64]]:
         """Forecast (n, m) targets, say how near the neighbours are, and forecast once more under ``PLAIN``."""
         settings = (self.setting_,) if self.setting_ == PLAIN else (self.setting_, PLAIN)
-        forecasts, nearness = self.predict_many(views, settings)
+        forecasts, nearness = self.predict_many(views, settings, settings[:1])
         return forecasts[0], nearness[0], forecasts[-1]
 
     def predict_many(
-        self, views: Views, settings: tuple[tuple[int, float], ...]
+        self,
+        views: Views,
+        settings: tuple[tuple[int, float], ...],
+        measured: tuple[tuple[int, float], ...] | None = None,
     ) -> tuple[list[NDArray[np.float64]], list[Nearness]]:
-        """Forecast for several settings from one search."""
+        """Forecast for several settings from one search; nearness for all of them or those ``measured`` alone."""
         points = _points(views)
         n, m = len(points), len(self.mean_)
         forecasts = [np.empty((n, m)) for _ in settings]
-        nearness = [Nearness(np.empty(n), np.empty(n)) for _ in settings]
+        nearness = [Nearness(np.empty(n), np.empty(n)) for _ in (measured or settings)]
         largest = min(max(k for k, _ in settings), len(self.points_))
         for start in range(0, n, _CHUNK):
             rows = slice(start, min(start + _CHUNK, n))
             similar, index = self._search(points[rows], largest)
             familiarity = self._familiarity(similar)
-            for (k, temperature), forecast, near in zip(settings, forecasts, nearness):
-                k = min(k, largest)
-                weight = np.exp((similar[:, :k] - similar[:, :1]) / temperature) * self.mass_[index[:, :k]]
+            behind, mass = similar - similar[:, :1], self.mass_.take(index)
+            for number, ((k, temperature), forecast) in enumerate(zip(settings, forecasts)):
+                weight = np.exp(behind[:, :k] / temperature) * mass[:, :k]
                 forecast[rows] = self._average(weight, index[:, :k])
-                near.familiarity[rows] = familiarity
-                near.effective_n[rows] = weight.sum(axis=1) ** 2 / (weight**2 / self.mass_[index[:, :k]]).sum(axis=1)
+                if number < len(nearness):
+                    squares = (weight**2 / mass[:, :k]).sum(axis=1)
+                    nearness[number].familiarity[rows] = familiarity
+                    nearness[number].effective_n[rows] = weight.sum(axis=1) ** 2 / squares
         return forecasts, nearness
 
     def _search(self, points: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
         similar = points @ self.points_.T
         index = np.argpartition(similar, -k, axis=1)[:, -k:] if k < similar.shape[1] else np.argsort(similar, axis=1)
-        nearest = np.take_along_axis(similar, index, axis=1)
+        row = np.arange(len(points))[:, None]
+        nearest = similar[row, index]
         order = np.argsort(-nearest, axis=1, kind="stable")
-        return np.take_along_axis(nearest, order, axis=1), np.take_along_axis(index, order, axis=1)
+        return nearest[row, order], index[row, order]
 
     def _average(self, weight: Floats, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        # Mass counts rows of a landmark; of these only the share with a known score of this candidate speaks.
-        share = self.known_[index] / self.mass_[index][:, :, None]
-        counted = weight[:, :, None] * share
-        return np.asarray(((counted * self.scores_[index]).sum(axis=1) + self.mean_) / (counted.sum(axis=1) + 1.0))
+        spoken = np.matmul(weight[:, None, :], self._spoken.take(index, axis=0))[:, 0]
+        m = len(self.mean_)
+        return np.asarray((spoken[:, :m] + self.mean_) / (spoken[:, m:] + 1.0))
 
     def _familiarity(self, similar: Floats) -> NDArray[np.float64]:
         near = similar[:, :_NEAREST].mean(axis=1)
         # Where even training queries are strangers to each other, nothing is less familiar than anything else.
         reach = max(self.familiar_ - self.unrelated_, 1e-3)
-        return np.asarray(np.clip((near - self.unrelated_) / reach, 0.0, 1.0), dtype=np.float64)
+        return np.asarray(((near - self.unrelated_) / reach).clip(0.0, 1.0), dtype=np.float64)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able configuration and named arrays."""
@@ -153,11 +164,12 @@ class Neighbours:
         member.points_ = arrays["points"].astype(np.float32)
         member.mass_, member.known_, member.scores_ = arrays["mass"], arrays["known"], arrays["scores"]
         member.mean_ = arrays["mean"]
+        member._join()
         return member
 
 
 def _points(views: Views) -> Floats:
-    return unit_rows(np.hstack([views.axes, views.lexical]))
+    return unit_rows(np.concatenate([views.axes, views.lexical], axis=1))
 
 
 def _nearest_landmark(points: Floats, landmarks: Floats) -> NDArray[np.int64]:

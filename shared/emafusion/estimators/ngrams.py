@@ -8,6 +8,7 @@ both "a number of two digits".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -74,14 +75,22 @@ def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return hashes
 
 
-def ngram_counts(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Count the hashed n-grams of a small batch of texts.
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What n texts hold, without the zeros: text i has entries ``edges[i]`` to ``edges[i + 1]``."""
 
-    Returns
-    -------
-    ndarray of shape (n, DIMENSIONS), float32
-        Words and pairs of adjacent words in the first half, runs of four characters in the second.
-    """
+    places: NDArray[np.intp]
+    """Columns, ascending in a text: words and pairs of adjacent words in the first half of ``DIMENSIONS``, runs of four
+    characters in the second."""
+    counts: NDArray[np.float32]
+    edges: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+
+def ngram_counts(texts: Sequence[str]) -> Counts:
+    """Count the hashed n-grams of a small batch of texts."""
     encoded = [clip_text(text, MAX_CHARS).encode("utf-8", "replace") for text in texts]
     joined = np.frombuffer(b"\0".join(encoded) + b"\0", dtype=np.uint8)
     lengths = np.fromiter((len(text) + 1 for text in encoded), dtype=np.int64, count=len(encoded))
@@ -112,12 +121,19 @@ def ngram_counts(texts: Sequence[str]) -> NDArray[np.float32]:
         inside = document[order - 1 :] == document[: len(document) - order + 1]
         bucket = (_mix(runs) >> np.uint64(64 - CHAR_BITS)).astype(np.int64) + (1 << WORD_BITS)
         places.append((document[: len(runs)] + bucket)[inside])
-    counts = np.bincount(np.concatenate(places), minlength=len(texts) * DIMENSIONS)
-    return counts.astype(np.float32).reshape(len(texts), DIMENSIONS)
+    # Between a place before all others and one behind them, every run of equal places is one n-gram.
+    ordered = np.concatenate([[-1], *places, [len(texts) * DIMENSIONS]])
+    ordered.sort()
+    edges = (ordered[1:] != ordered[:-1]).nonzero()[0]
+    found, counts = ordered[edges[1:]], (edges[1:] - edges[:-1]).astype(np.float32)
+    if len(texts) == 1:
+        return Counts(found, counts, np.array([0, len(found)]))
+    edges = np.searchsorted(found, np.arange(len(texts) + 1) * DIMENSIONS)
+    return Counts(found % DIMENSIONS, counts, edges)
 
 
-def count_chunks(texts: Sequence[str], size: int = CHUNK) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield the counts of consecutive slices of ``texts``: a large batch never becomes one dense matrix."""
+def count_chunks(texts: Sequence[str], size: int = CHUNK) -> Iterator[tuple[slice, Counts]]:
+    """Yield the counts of consecutive slices of ``texts``: a large batch is never counted in one dense array."""
     for start in range(0, len(texts), size):
         rows = slice(start, min(start + size, len(texts)))
         yield rows, ngram_counts(texts[rows])

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 STRENGTHS: Final = (300.0, 1000.0, 3000.0, 10000.0, 100000.0)
 RANKS: Final = (2, 1000)
-_UNIT_SCALE: Final = 10.0  # coordinates of unit vectors are small: bring them to the scale of the surface features
 
 
 class Ridge:
@@ -32,9 +31,8 @@ class Ridge:
 
     def fit(self, views: Views, targets: NDArray[Any], completed: NDArray[Any]) -> Self:
         """Fit on completed targets (n, m); ``targets`` with NaN where unknown give the means."""
-        centered = design(views)
-        self.center_ = centered.mean(axis=0)
-        centered -= self.center_
+        self.center_ = views.design.mean(axis=0)
+        centered = views.design - self.center_
         self.mean_ = np.nanmean(np.where(np.isnan(targets), completed, targets), axis=0)
         wanted = (completed - completed.mean(axis=0)).astype(np.float32)
         gram = (centered.T @ centered).astype(np.float64)
@@ -58,11 +56,11 @@ class Ridge:
 
     def predict(self, views: Views) -> NDArray[np.float64]:
         """Forecast (n, m) targets after :meth:`settle`."""
-        return np.asarray((design(views) - self.center_) @ self.weights_ + self.mean_, dtype=np.float64)
+        return np.asarray((views.design - self.center_) @ self.weights_ + self.mean_, dtype=np.float64)
 
     def predict_many(self, views: Views, settings: tuple[tuple[float, int], ...]) -> list[NDArray[np.float64]]:
         """Forecast for several settings before :meth:`settle`."""
-        centered = design(views) - self.center_
+        centered = views.design - self.center_
         return [np.asarray(centered @ self._weights(s) + self.mean_, dtype=np.float64) for s in settings]
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -77,9 +75,3 @@ class Ridge:
         ridge.center_, ridge.mean_ = arrays["center"], arrays["mean"]
         ridge.weights_ = arrays["weights"].astype(np.float32)
         return ridge
-
-
-def design(views: Views) -> Floats:
-    """Join the views (n, f + r + d), each brought to about the same scale."""
-    parts = [views.semantic * _UNIT_SCALE, views.lexical * _UNIT_SCALE, views.surface]
-    return np.asarray(np.hstack(parts), dtype=np.float32)

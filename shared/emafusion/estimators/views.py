@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.estimators.ngrams import DIMENSIONS, WORD_BITS, count_chunks
+from emafusion.estimators.ngrams import DIMENSIONS, count_chunks
 from emafusion.estimators.text_features import feature_names, text_features
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 SVD_ROWS: Final = 12_000  # a latent space of n-grams does not change with more texts than this
-_WORDS: Final = 1 << WORD_BITS
+_UNIT_SCALE: Final = 10.0  # coordinates of unit vectors are small: bring them to the scale of the surface features
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Views:
     """All that the learners may know of n queries. Rows run parallel."""
 
@@ -42,6 +43,19 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.surface)
+
+    @cached_property
+    def design(self) -> Floats:
+        """(n, f + r + d) meaning, n-grams and surface side by side, at about the same scale; for linear learners."""
+        parts = [self.semantic * np.float32(_UNIT_SCALE), self.lexical * np.float32(_UNIT_SCALE), self.surface]
+        return np.concatenate(parts, axis=1)
+
+    def with_near(self, near: NDArray[np.float64]) -> Views:
+        """The same with the neighbours' forecast; what was joined is not joined again."""
+        views = Views(self.surface, self.lexical, self.semantic, self.axes, self.labels, near)
+        if "design" in self.__dict__:
+            views.__dict__["design"] = self.design
+        return views
 
     def take(self, rows: NDArray[Any] | slice) -> Views:
         """Select rows."""
@@ -97,7 +111,10 @@ class ViewBuilder:
 
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.permutation(len(texts))[:SVD_ROWS])
-        counted = [sparse.csr_matrix(c) for _, c in count_chunks([texts[i] for i in chosen])]
+        counted = [
+            sparse.csr_matrix((c.counts, c.places, c.edges), shape=(len(c), DIMENSIONS))
+            for _, c in count_chunks([texts[i] for i in chosen])
+        ]
         counts = sparse.vstack(counted, format="csr")
         seen = np.bincount(counts.indices, minlength=DIMENSIONS)
         # An n-gram of every text, or of one text only, says nothing that another text could share.
@@ -133,20 +150,19 @@ class ViewBuilder:
     def _join(
         self, surface: Floats, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None
     ) -> Views:
-        surface = np.clip((surface - self.center_) * self.scale_, -5.0, 5.0)
+        surface = ((surface - self.center_) * self.scale_).clip(-5.0, 5.0)
         semantic = unit_rows(unit_rows(np.asarray(embeddings, dtype=np.float32)) - self.mean_)
         labels = None if label_probs is None else np.asarray(label_probs, dtype=np.float32)
         return Views(surface, self._lexical(texts), semantic, semantic @ self.rotation_, labels)
 
     def _lexical(self, texts: Sequence[str]) -> Floats:
         placed = np.empty((len(texts), self.projection_.shape[1]), dtype=np.float32)
-        for rows, counts in count_chunks(texts):
-            if len(counts) > 4:
-                placed[rows] = np.log1p(counts) @ self.projection_
-                continue
-            for i, row in enumerate(counts, start=rows.start):
-                present = np.flatnonzero(row)
-                placed[i] = np.log1p(row[present]) @ self.projection_[present]
+        for rows, found in count_chunks(texts):
+            damped = np.log1p(found.counts)
+            edges = found.edges.tolist()
+            # A text holds few of the n-grams: the rest of a dense product would be zeros.
+            for place, start, end in zip(placed[rows], edges, edges[1:]):
+                np.matmul(damped[start:end], self.projection_.take(found.places[start:end], axis=0), out=place)
         return unit_rows(unit_rows(placed) - self.lexical_center_)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -38,6 +38,7 @@ class Belief:
         m = len(model.candidates)
         self.query, self.forecast, self.model = query, forecast, model
         self.names = model.candidates
+        self._index = {name: j for j, name in enumerate(self.names)}
         self.p = np.array(forecast.p_good, dtype=np.float64)
         self.cost = np.array(forecast.cost_usd, dtype=np.float64)
         self.open = np.array([n in allowed for n in self.names])
@@ -56,7 +57,7 @@ class Belief:
         """What a good answer is worth here, once a policy has settled it."""
 
     def index(self, name: str) -> int:
-        return self.names.index(name)
+        return self._index[name]
 
     def rates(self) -> tuple[float, float]:
         """``(rho, eps)``: as forecast where fitted, else by the kind of the answers so far."""
@@ -214,8 +215,10 @@ class Panel:
         others = [n for n in self.pool.names if n != author]
         if not others:
             return author
-        strong = [n for n in others if belief.p[belief.index(n)] >= belief.p[belief.index(author)] - 0.02]
-        return min(strong or others, key=lambda n: belief.cost[belief.index(n)])
+        p, cost = belief.p.tolist(), belief.cost.tolist()
+        least = p[belief.index(author)] - 0.02
+        strong = [n for n in others if p[belief.index(n)] >= least]
+        return min(strong or others, key=lambda n: cost[belief.index(n)])
 
     def _expected_cost(self, belief: Belief, judge: Judge, author: str, model: str) -> float:
         reply = belief.replies.get(author)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 _SCRIPTS = {
     "cyrillic": "\u0400-\u04ff",
@@ -42,6 +43,7 @@ MIN_LETTERS = 60
 MIN_WORDS = 20
 
 
+@lru_cache(maxsize=128)
 def asks_for_other_language(prompt: str) -> bool:
     """Whether a prompt asks for a translation or names a language, so that no language is out of place."""
     return _ASKS_TRANSLATION.search(prompt[:20_000]) is not None
@@ -51,8 +53,9 @@ def language_problem(prompt: str, response: str) -> str | None:
     """Return how the language of a response clearly differs from that of its prompt, or None."""
     if asks_for_other_language(prompt):
         return None
-    asked, answered = _NOT_PROSE.sub(" ", prompt[-4000:]), _NOT_PROSE.sub(" ", response[:4000])
-    scripts_asked, scripts = _scripts(asked), _scripts(answered)
+    asked, scripts_asked = _asked(prompt)
+    answered = _NOT_PROSE.sub(" ", response[:4000])
+    scripts = _scripts(answered)
     if sum(scripts_asked.values()) < 15 or sum(scripts.values()) < MIN_LETTERS:
         return None
     main_asked, main = scripts_asked.most_common(1)[0], scripts.most_common(1)[0]
@@ -64,7 +67,8 @@ def language_problem(prompt: str, response: str) -> str | None:
         return f"asked in {main_asked[0]} letters, answered in {main[0]} letters" if clear and foreign else None
     if main[0] != "latin":
         return None
-    language_asked, language = _latin_language(asked, 6), _latin_language(answered, MIN_WORDS)
+    language_asked = _language_asked(asked)
+    language = None if language_asked is None else _latin_language(answered, MIN_WORDS)
     if language_asked is None or language is None or language_asked == language:
         return None
     words = _WORD.findall(asked.casefold())
@@ -73,7 +77,22 @@ def language_problem(prompt: str, response: str) -> str | None:
     return f"asked in {language_asked}, answered in {language}" if shared < 0.4 * other else None
 
 
+@lru_cache(maxsize=128)
+def _asked(prompt: str) -> tuple[str, Counter[str]]:
+    """The prose of a prompt and its scripts: many answers are held against one prompt."""
+    prose = _NOT_PROSE.sub(" ", prompt[-4000:])
+    return prose, _scripts(prose)
+
+
+@lru_cache(maxsize=128)
+def _language_asked(prose: str) -> str | None:
+    return _latin_language(prose, 6)
+
+
 def _scripts(text: str) -> Counter[str]:
+    if text.isascii():
+        letters = len(_SCRIPT_PATTERNS["latin"].findall(text))
+        return Counter({"latin": letters} if letters else {})
     return Counter({name: count for name, pattern in _SCRIPT_PATTERNS.items() if (count := len(pattern.findall(text)))})
 
 
@@ -82,6 +101,6 @@ def _latin_language(text: str, least_words: int) -> str | None:
     words = _WORD.findall(text.casefold())
     if len(words) < least_words:
         return None
-    hits = Counter({language: sum(word in stop for word in words) for language, stop in _WORD_SETS.items()})
+    hits = Counter({language: sum(map(stop.__contains__, words)) for language, stop in _WORD_SETS.items()})
     (best, most), (_, second) = hits.most_common(2)
     return best if most >= 3 and most >= 0.12 * len(words) and most >= 1.8 * second else None

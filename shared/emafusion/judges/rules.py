@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from emafusion.answers.calls import parse_calls
@@ -197,8 +198,13 @@ def _code_blocks(text: str) -> RuleFinding | None:
     return None
 
 
+@lru_cache(maxsize=128)
+def _asks_json(prompt: str) -> bool:
+    return _ASKS_JSON.search(prompt[-8000:]) is not None
+
+
 def _json(prompt: str, text: str, schema: Mapping[str, Any] | None) -> RuleFinding | None:
-    if schema is None and not _ASKS_JSON.search(prompt[-8000:]):
+    if schema is None and not _asks_json(prompt):
         return None
     found, value = _read_json(text)
     if not found:

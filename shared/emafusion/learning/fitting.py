@@ -26,7 +26,7 @@ from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.learning.simulation import Recording, simulate
-from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, tabulate
+from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, rows_to_read, tabulate
 from emafusion.log import read_log
 from emafusion.policies.trade_off import Curve
 from emafusion.routers.artefact import RoutingModel
@@ -108,8 +108,11 @@ def fit_router(
 
         encoder = default_encoder()
     progress("reading answers", 0.0)
-    answers = read_answers(entries, table, encoder)
-    return fit_table(table, answers, encoder, seed=seed, progress=progress)
+    rows = rows_to_read(table, seed)
+    entries = [entries[i] for i in rows]
+    answers = read_answers(entries, table.take(rows), encoder)
+    del entries
+    return fit_table(table, answers, encoder, rows=rows, seed=seed, progress=progress)
 
 
 def fit_table(
@@ -118,10 +121,14 @@ def fit_table(
     encoder: Encoder,
     *,
     embeddings: Array | None = None,
+    rows: IntArray | None = None,
     seed: int = 0,
     progress: Callable[[str, float], None] = SILENT,
 ) -> tuple[RoutingModel, FitReport]:
-    """:func:`fit_router` on arrays."""
+    """:func:`fit_router` on arrays; ``answers`` are those of ``rows`` of the table, by default of all.
+
+    The forecast is learned from the whole table, what comes after it from as many rows as :func:`rows_to_read` takes.
+    """
     labelled = int((~np.isnan(table.score)).any(1).sum())
     if labelled < 50:
         raise LogError(
@@ -138,6 +145,11 @@ def fit_table(
     suitability = Suitability().fit(
         labels, table.score, candidates=table.candidates, log_prices=np.log(np.maximum(typical, 1e-9))
     )
+    queries = len(table)
+    if rows is None:
+        rows = rows_to_read(table, seed)
+        answers = answers.take(rows)
+    table, vectors, expected = table.take(rows), vectors[rows], forecaster.oof_.take(rows)
     progress("agreement", 0.6)
     regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score)
     model = RoutingModel(
@@ -151,15 +163,15 @@ def fit_table(
         queries=labelled,
         seed=seed,
     )
-    recording = record(model, table, answers, vectors, forecaster.oof_)
-    belief = _fit_beliefs(recording, table, answers, forecaster.oof_, seed, progress)
-    recording = with_evidence(recording, belief, table, answers, forecaster.oof_)
+    recording = record(model, table, answers, vectors, expected)
+    belief = _fit_beliefs(recording, table, answers, expected, seed, progress)
+    recording = with_evidence(recording, belief, table, answers, expected)
     belief = _calibrate(recording, belief, seed, progress)
     progress("curve", 0.85)
     curve = measure_curve(recording, belief, seed=seed)
     model = model.with_beliefs(belief, curve)
     progress("done", 1.0)
-    return model, FitReport(len(table), labelled, table.candidates, curve, forecaster.report_)
+    return model, FitReport(queries, labelled, table.candidates, curve, forecaster.report_)
 
 
 def expected_cost(

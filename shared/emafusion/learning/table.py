@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.answers import cluster_answers, extract_answer
+from emafusion.answers import FinalAnswer, cluster_answers, extract_answer
 from emafusion.config import Price
 from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
@@ -17,8 +17,12 @@ from emafusion.estimators.evidence import RULES, AnswerEvidence
 from emafusion.judges.panel import SIMILARITY
 from emafusion.judges.rules import rule_verdicts
 from emafusion.log import LoggedQuery
+from emafusion.types import Query
 
-__all__ = ["Answers", "LogTable", "infer_price", "read_answers", "tabulate"]
+__all__ = ["ANSWER_ROWS", "Answers", "LogTable", "infer_price", "read_answers", "rows_to_read", "tabulate"]
+
+ANSWER_ROWS = 8_000
+"""Queries whose answers are read for a fit: rates of agreement and the weight of evidence need no more of them."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,19 @@ class Answers:
         return Answers(self.label[rows], self.usable[rows], self.rules[rows], self.known[rows])
 
 
+def rows_to_read(table: LogTable, seed: int = 0, most: int | None = None) -> IntArray:
+    """Rows whose answers a fit reads, ascending: all of a log of ordinary size, else ``most`` of them, at random.
+
+    Rows with a score come first; ``most`` is ``ANSWER_ROWS`` unless given.
+    """
+    most = ANSWER_ROWS if most is None else most
+    if len(table) <= most:
+        return np.arange(len(table))
+    shuffled = np.random.default_rng(seed).permutation(len(table))
+    silent = np.asarray(np.isnan(table.score).all(axis=1))
+    return np.sort(shuffled[np.argsort(silent[shuffled], kind="stable")[:most]])
+
+
 def read_answers(
     log: Sequence[LoggedQuery],
     table: LogTable,
@@ -152,16 +169,15 @@ def read_answers(
             if (o := entry.outcomes.get(name)) and o.response is not None
         ]
         finals = []
+        # Candidates often say the same, word for word.
+        read: dict[tuple[str, str | None], tuple[FinalAnswer, bool, Array]] = {}
         for j, outcome in present:
-            text = outcome.response or ""
-            findings = rule_verdicts(query.text, text, outcome.finish_reason, query.schema, query.tools)
-            final = extract_answer(text, query.text, (), query.tools)
+            key = outcome.response or "", outcome.finish_reason
+            if key not in read:
+                read[key] = _read(query, *key)
+            final, usable[i, j], rules[i, j] = read[key]
             finals.append(final)
             known[i, j] = True
-            usable[i, j] = not any(f.fatal for f in findings)
-            rules[i, j] = AnswerEvidence.rule_features(
-                frozenset(f.name for f in findings), final.kind, final.wellformed
-            )
         vectors = None
         if encoder is not None and sum(f.kind == "text" for f in finals) > 1:
             vectors = encoder.encode([o.response or "" for _, o in present])
@@ -169,3 +185,11 @@ def read_answers(
             label[i, j] = group
         tick(1)
     return Answers(label, usable, rules, known)
+
+
+def _read(query: Query, text: str, finish_reason: str | None) -> tuple[FinalAnswer, bool, Array]:
+    """The final answer of one response, whether it can be used, and what the rules make of it."""
+    findings = rule_verdicts(query.text, text, finish_reason, query.schema, query.tools)
+    final = extract_answer(text, query.text, (), query.tools)
+    features = AnswerEvidence.rule_features(frozenset(f.name for f in findings), final.kind, final.wellformed)
+    return final, not any(f.fatal for f in findings), features

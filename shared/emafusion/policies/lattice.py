@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ class Lattice:
         How many were tried; states are sorted by it, state 0 is now.
     children : int (S, k, C + 1)
         State reached when candidate j's answer falls into group c; padded with -1.
+    reached : int (S, k, C + 1)
+        The same, padded with 0: an index that is always valid.
+    spans : list of slice
+        The states of each level.
     """
 
     def __init__(self, k: int, clusters: int, depth: int) -> None:
@@ -55,6 +60,9 @@ class Lattice:
             for j in set(range(k)) - set(members):
                 for c in range(used + 1):
                     self.children[i, j, c] = index[self._with(members, labels, j, c)]
+        self.reached = np.maximum(self.children, 0)
+        edges = np.searchsorted(self.level, np.arange(self.depth + 2)).tolist()
+        self.spans = [slice(start, end) for start, end in pairwise(edges)]
 
     def _states(self, size: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         for members in itertools.combinations(range(self.k), size):

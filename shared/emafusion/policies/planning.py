@@ -25,6 +25,9 @@ STOP = -1
 MOST_CLUSTERS = 3
 """Groups of answers that are told apart while looking ahead; the rest can no longer win."""
 IMPOSSIBLE = -1e9
+CHUNK = 512
+"""Requests that are solved together, which bounds memory."""
+_NONE = np.zeros((1, 1, 1), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,17 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = 6
     stop_worth, commit = np.full(n, IMPOSSIBLE), np.zeros(n, dtype=bool)
     # Requests with the same number of groups share a lattice.
     groups = np.minimum((posterior.sizes > 0).sum(1), MOST_CLUSTERS)
-    for c in np.unique(groups):
+    for c in sorted(set(groups.tolist())):
         rows = np.nonzero(groups == c)[0]
-        for part in np.array_split(rows, max(1, len(rows) // 512)):
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            whole = len(part) == n
             solved = _solve(
-                problem.take(part),
-                posterior.take(part),
-                q[part],
+                problem if whole else problem.take(part),
+                posterior if whole else posterior.take(part),
+                q if whole else q[part],
                 calibration,
-                int(c),
+                c,
                 width,
                 depth if c == 0 else depth - 1,
             )
@@ -157,40 +162,37 @@ def _solve(
 ) -> tuple[IntArray, Array, Array, NDArray[np.bool_]]:
     picked = shortlist(problem, q, min(width, q.shape[1]))
     shape = lattice(picked.shape[1], clusters, depth)
-    can = np.take_along_axis(problem.open, picked, 1)
-    cost = np.take_along_axis(problem.cost, picked, 1)
+    row = np.arange(len(picked))[:, None]
+    can, cost = problem.open[row, picked], problem.cost[row, picked]
     log_z, stop_p, blind_p = _evaluate(problem, posterior, q, calibration, picked, shape)
 
     value = problem.value[:, None]
     stop = value * np.maximum(stop_p, 0.0)
     worth, act = stop.copy(), np.full(stop.shape, STOP)
     for level in range(shape.depth, -1, -1):
-        at = np.nonzero(shape.level == level)[0]
+        at = shape.spans[level]
         if level == shape.depth:
             unseen = value[:, :, None] * np.maximum(blind_p[:, at], stop_p[:, at, None])
             move = unseen - cost[:, None, :]
         else:
             move = _expected(shape, at, log_z, worth) - cost[:, None, :]
         move = np.where(can[:, None, :] & ~shape.member[at][None], move, IMPOSSIBLE)
-        best = move.argmax(2)
-        gain = np.take_along_axis(move, best[:, :, None], 2)[:, :, 0]
-        go = gain > worth[:, at]
-        worth[:, at] = np.where(go, gain, worth[:, at])
-        act[:, at] = np.where(go, best, STOP)
+        gain = move.max(2)
+        act[:, at] = np.where(gain > worth[:, at], move.argmax(2), STOP)
+        np.maximum(gain, worth[:, at], out=worth[:, at])
     now = act[:, 0]
     chosen = np.where(now >= 0, picked[np.arange(len(now)), np.maximum(now, 0)], STOP)
     return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now)
 
 
-def _expected(shape: Lattice, at: IntArray, log_z: Array, worth: Array) -> Array:
-    """Expected worth after trying each candidate from each of the states ``at``: (n, len(at), k)."""
-    children = shape.children[at]
-    there = children >= 0
-    z = np.where(there, log_z[:, np.maximum(children, 0)], -np.inf)
+def _expected(shape: Lattice, at: slice, log_z: Array, worth: Array) -> Array:
+    """Expected worth after trying each candidate from each of the states ``at``: (n, states, k)."""
+    reached = shape.reached[at]
+    z = np.where(shape.children[at] >= 0, log_z[:, reached], -np.inf)
     top = z.max(3, keepdims=True)
     w = np.exp(z - np.where(np.isfinite(top), top, 0.0))
     total = w.sum(3)
-    return np.asarray((w * worth[:, np.maximum(children, 0)]).sum(3) / np.where(total > 0, total, 1.0))
+    return np.asarray((w * worth[:, reached]).sum(3) / np.where(total > 0, total, 1.0))
 
 
 def _commits(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
@@ -201,8 +203,8 @@ def _commits(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
         return np.zeros(n, dtype=bool)
     if shape.depth == 0:
         return now >= 0
-    children = shape.children[0][np.maximum(now, 0)]
-    stops = np.where(children >= 0, np.take_along_axis(act, np.maximum(children, 0), 1) == STOP, True)
+    tried = np.maximum(now, 0)
+    stops = (shape.children[0][tried] < 0) | (act[np.arange(n)[:, None], shape.reached[0][tried]] == STOP)
     return np.asarray((now >= 0) & stops.all(1))
 
 
@@ -226,21 +228,17 @@ def _evaluate(
         Confidence of each candidate not yet run in a state.
     """
     evidence = problem.evidence
-    take = picked[:, :, None]
-    inside, outside = (np.take_along_axis(x, take, 1) for x in evidence.logs())
-    right = np.take_along_axis(evidence.right, take, 1)
-    stray = np.take_along_axis(evidence.stray(), take, 1)
+    row = np.arange(len(picked))[:, None]
+    seen = replace(evidence, right=evidence.right[row, picked], llr=evidence.llr[row, picked])
+    inside, outside = seen.logs()
+    right, stray = seen.right, seen.stray()
     n, _, nodes = right.shape
 
     # Existing groups: the most probable ones are told apart, the others are wrong for good.
     strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
     order = np.argsort(-strength, axis=1)[:, : shape.clusters]
-    sizes_now = np.take_along_axis(posterior.sizes, order, 1) if shape.clusters else np.zeros((n, 0), dtype=np.int64)
-    kept = (
-        np.take_along_axis(posterior.joint[:, :, 1:], order[:, None, :], 2)
-        if shape.clusters
-        else np.zeros((n, nodes, 0))
-    )
+    sizes_now = posterior.sizes[row, order]
+    kept = posterior.joint[:, :, 1:][row[:, :, None], np.arange(nodes)[:, None], order[:, None, :]]
     none = posterior.joint[:, :, 0]
     total_now = posterior.sizes.sum(1) + posterior.alone
     groups_now = (posterior.sizes > 0).sum(1) + posterior.alone
@@ -267,12 +265,12 @@ def _evaluate(
 
     theta = weights.sum(3)
     unseen = theta @ right.swapaxes(1, 2)
-    forecast = np.take_along_axis(problem.forecast, picked, 1)[:, None, :]
+    forecast = problem.forecast[row, picked][:, None, :]
     ran_count = evidence.ran.sum(1)[:, None] + shape.level[None, :]
     intercepts = calibration.intercepts_
-    zero = np.zeros((1, 1, 1), dtype=np.int64)
-    before = calibration.features(unseen, forecast, zero, ran_count[:, :, None])
-    blind_p = calibration(before, np.zeros(1, dtype=bool), intercepts[0][picked][:, None, :])
+    blind_p = calibration.confidence(
+        unseen, forecast, _NONE, ran_count[:, :, None], ran=False, intercept=intercepts[0][picked][:, None, :]
+    )
 
     # Candidates tried on the way: right if their group is, or as strays beside it.
     ran_p = theta @ stray.swapaxes(1, 2)
@@ -280,8 +278,9 @@ def _evaluate(
     for c in range(shape.clusters + shape.depth):
         ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
     own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
-    after = calibration.features(ran_p, forecast, own_size, ran_count[:, :, None])
-    ran_p = calibration(after, np.ones(1, dtype=bool), intercepts[1][picked][:, None, :])
+    ran_p = calibration.confidence(
+        ran_p, forecast, own_size, ran_count[:, :, None], ran=True, intercept=intercepts[1][picked][:, None, :]
+    )
     stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
 
     if problem.usable.any():
@@ -304,7 +303,7 @@ def _grouping(
     zero = np.zeros((*total.shape, 1), dtype=np.int64)
     n_wrong = total[..., None] - np.concatenate([zero, sizes], 2)
     n_groups = groups[..., None] - np.concatenate([zero, sizes > 0], 2)
-    rising = np.take_along_axis(log_rising(alpha, int(total.max())), n_wrong.reshape(len(eps), -1), 1)
+    rising = log_rising(alpha, int(total.max()))[np.arange(len(eps))[:, None], n_wrong.reshape(len(eps), -1)]
     inner = gammas.sum(2, keepdims=True) - np.concatenate([np.zeros(zero.shape), gammas], 2)
     out = np.maximum(n_groups - 1, 0) * np.log(alpha)[:, None, None] + inner - rising.reshape(n_wrong.shape)
     out[..., 1:][sizes == 0] = -np.inf
@@ -338,7 +337,8 @@ def _at_hand(
         inside = weights[..., c + 1] if c >= 0 else np.zeros_like(theta)
         p = (inside + (theta - inside) * stray[:, None, :]).sum(2)
         own = sizes[:, :, c] if c >= 0 else np.ones((n, states), dtype=np.int64)
-        features = calibration.features(p, problem.forecast[everyone, who][:, None], own, ran_count)
-        confidence = calibration(features, np.ones(1, dtype=bool), calibration.intercepts_[1][who][:, None])
+        mine_first = problem.forecast[everyone, who][:, None]
+        intercept = calibration.intercepts_[1][who][:, None]
+        confidence = calibration.confidence(p, mine_first, own, ran_count, ran=True, intercept=intercept)
         best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
     return best

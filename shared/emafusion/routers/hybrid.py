@@ -6,6 +6,8 @@ the suitability of its category, fitted or shipped (EMAFusion, arXiv 2504.10681:
 
 from __future__ import annotations
 
+from statistics import median
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,10 +124,12 @@ class HybridRouter:
             )
         self.pool, self.model, self.encoder = pool, model, encoder
         self.columns = model.columns(pool)
+        self._known = self.columns >= 0
+        self._at = np.maximum(self.columns, 0)
         self._usd_in = np.array([pool.price(n).input for n in pool.names])
         self._usd_out = np.array([pool.price(n).output for n in pool.names])
         self.classifier = TaxonomyClassifier(encoder=encoder)
-        self._shipped = shipped_suitability(pool) if (self.columns < 0).any() else None
+        self._shipped = None if self._known.all() else shipped_suitability(pool)
 
     def forecast(self, query: Query) -> Forecast:
         vectors = self.encoder.encode([query.text])
@@ -134,29 +138,30 @@ class HybridRouter:
         known = self.model.forecaster.predict([query.text], np.asarray(vectors, dtype=np.float64), categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
         if self._shipped is not None:
-            new = self.columns < 0
             shipped_p, shipped_sd = self._shipped.predict(categories)
-            p = np.where(new, shipped_p[0], p)
-            sd = np.where(new, np.hypot(shipped_sd[0], UNFITTED_SPREAD), sd)
+            p = np.where(self._known, p, shipped_p[0])
+            sd = np.where(self._known, sd, np.hypot(shipped_sd[0], UNFITTED_SPREAD))
         if not np.isfinite(tokens).all():
             tokens = np.where(np.isfinite(tokens), tokens, self._usual(tokens))
         tokens = np.maximum(tokens, 1.0)
         rho, eps = self.model.regions.predict(vectors)
+        best = {axis: labels.best(axis) for axis in AXES}
         return Forecast(
             candidates=self.pool.names,
-            p_good=tuple(np.clip(p, 0.005, 0.995).tolist()),
+            p_good=tuple(p.clip(0.005, 0.995).tolist()),
             spread=tuple(sd.tolist()),
             cost_usd=self._costs(query, known.in_tok[0], tokens),
             output_tokens=tuple(tokens.tolist()),
             familiarity=float(known.familiarity[0]),
-            category=labels.task,
-            labels={axis: labels.best(axis) for axis in AXES},
+            category=best["task"],
+            labels=best,
             right_agree=float(rho[0]),
             wrong_agree=float(eps[0]),
         )
 
     def _gather(self, fitted: NDArray[np.float64]) -> Array:
-        return np.where(self.columns >= 0, fitted[np.maximum(self.columns, 0)], np.nan)
+        found = fitted[self._at]
+        return found if self._shipped is None else np.where(self._known, found, np.nan)
 
     @staticmethod
     def _usual(tokens: Array) -> float:
@@ -167,6 +172,6 @@ class HybridRouter:
         expected = self._gather(in_tok)
         usual = np.where(np.isfinite(expected), expected, query.prompt_tokens)
         # The forecast of input length is made from the text asked; a request may carry more (history, tools).
-        lengths = np.maximum(usual, 0.0) if query.prompt_tokens <= 2 * np.median(usual) else query.prompt_tokens
+        lengths = np.maximum(usual, 0.0) if query.prompt_tokens <= 2 * median(usual.tolist()) else query.prompt_tokens
         written = np.minimum(tokens, query.max_output_tokens or np.inf)
         return tuple(((lengths * self._usd_in + written * self._usd_out) / 1e6).tolist())

@@ -25,7 +25,8 @@ class TaxonomyClassifier:
     """Labels queries on every axis by meaning (encoder), wording (hashed n-grams) and looks; one ridge an axis.
 
     Fitted on the taxonomy's seeds with numpy at the first use, in a fraction of a second, and shared in the process;
-    construction calls no encoder. Regularisation and temperature are chosen by leave-one-out.
+    for the shipped taxonomy and encoder the fit is shipped too. Construction calls no encoder. Regularisation and
+    temperature are chosen by leave-one-out.
 
     Parameters
     ----------
@@ -60,8 +61,7 @@ class TaxonomyClassifier:
 
     def probabilities(self, texts: Sequence[str], embeddings: ArrayLike | None = None) -> dict[str, _Floats]:
         """Return, for each axis, the probabilities of its labels, shape (n, labels); rows sum to 1."""
-        features = self._fit.views(texts, self._vectors(texts, embeddings))
-        return {axis: model.predict(features) for axis, model in self._fit.models.items()}
+        return self._fit.probabilities(texts, self._vectors(texts, embeddings))
 
     def categories(self, texts: Sequence[str], embeddings: ArrayLike | None = None) -> _Floats:
         """Return the probability of each ``task/complexity``, shape (n, categories); what `Suitability` takes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,7 @@ from emafusion.errors import ConfigError
 __all__ = ["Familiarity"]
 
 _NEIGHBOURS = 3
+_CHUNK = 1024
 _GIBBERISH = 120
 _NEWTON_STEPS = 30
 _PENALTY = 0.1
@@ -30,34 +33,60 @@ class Familiarity:
 
     Parameters
     ----------
+    centre : array of shape (dim,)
+        Mean of the known texts' vectors.
     known : array of shape (k, dim)
-        Unit vectors of the seeds.
-    encoder : Encoder
-        Encodes the gibberish.
+        Their directions from it, rounded to half precision as they are shipped.
+    slope, offset : float
     """
 
-    def __init__(self, known: NDArray[np.float32], encoder: Encoder) -> None:
-        self._centre = known.mean(axis=0)
-        self._known = unit_rows(known - self._centre)
-        among = self._known @ self._known.T
+    def __init__(
+        self, centre: NDArray[np.float32], known: NDArray[np.float16], slope: float = 1.0, offset: float = 0.0
+    ) -> None:
+        self._centre, self._half = centre, known
+        self._known = np.ascontiguousarray(known.astype(np.float32).T)
+        self.slope, self.offset = slope, offset
+
+    @classmethod
+    def fit(cls, known: NDArray[np.float32], encoder: Encoder) -> Familiarity:
+        """Fit on the unit vectors (k, dim) of the seeds; the encoder encodes the gibberish."""
+        centre = known.mean(axis=0)
+        scale = cls(centre, unit_rows(known - centre).astype(np.float16))
+        among = scale._known.T @ scale._known
         np.fill_diagonal(among, -np.inf)
         seeds = _nearest(among)
-        noise = _nearest(self._directions(encoder.encode(_gibberish())) @ self._known.T)
-        self.slope, self.offset = _separate(
+        noise = _nearest(scale._directions(encoder.encode(_gibberish())) @ scale._known)
+        scale.slope, scale.offset = _separate(
             np.concatenate([seeds, noise]), np.repeat([1.0, 0.0], [len(seeds), len(noise)])
         )
+        return scale
 
     def score(self, embeddings: ArrayLike, reference: ArrayLike | None = None) -> NDArray[np.float64]:
         """Return familiarity in [0, 1] for rows of shape (n, dim), by the nearer of seeds and `reference`."""
         rows = np.asarray(embeddings, dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self._known.shape[1]:
-            raise ConfigError(f"embeddings has shape {rows.shape}, expected (n, {self._known.shape[1]})")
-        directions = self._directions(rows)
-        nearest = _nearest(directions @ self._known.T)
-        if reference is not None and len(others := np.asarray(reference, dtype=np.float32)):
-            nearest = np.maximum(nearest, _nearest(directions @ self._directions(others).T))
+        if rows.ndim != 2 or rows.shape[1] != len(self._known):
+            raise ConfigError(f"embeddings has shape {rows.shape}, expected (n, {len(self._known)})")
+        nearest = np.empty(len(rows))
+        others = None
+        if reference is not None and len(known := np.asarray(reference, dtype=np.float32)):
+            others = self._directions(known).T
+        for start in range(0, len(rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            directions = self._directions(rows[part])
+            nearest[part] = _nearest(directions @ self._known)
+            if others is not None:
+                nearest[part] = np.maximum(nearest[part], _nearest(directions @ others))
         score: NDArray[np.float64] = 0.5 * (1.0 + np.tanh(0.5 * (self.slope * nearest + self.offset)))
-        return np.where(np.abs(rows).max(axis=1, initial=0.0) > 0, score, 0.0)
+        return np.where(rows.any(axis=1), score, 0.0)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return named arrays."""
+        return {"centre": self._centre, "known": self._half, "scale": np.array([self.slope, self.offset])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Familiarity:
+        """Rebuild from `to_arrays`."""
+        return cls(arrays["centre"], arrays["known"], *arrays["scale"].tolist())
 
     def _directions(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return unit_rows(rows - self._centre)
@@ -66,8 +95,8 @@ class Familiarity:
 def _nearest(similarities: NDArray[np.float32]) -> NDArray[np.float64]:
     count = min(_NEIGHBOURS, similarities.shape[1])
     top = np.partition(similarities, -count, axis=1)[:, -count:].astype(np.float64)
-    finite = np.where(np.isfinite(top), top, 0.0)
-    return np.asarray(finite.mean(axis=1))
+    top[top == -np.inf] = 0.0  # A lone seed has no other seed to be near to.
+    return np.asarray(top.sum(axis=1) / count)
 
 
 def _gibberish() -> list[str]:

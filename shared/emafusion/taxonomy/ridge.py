@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,48 +21,60 @@ def ridge_inverses(features: NDArray[np.float32]) -> dict[float, _Floats]:
     return {penalty: np.linalg.inv(gram + penalty * np.eye(len(gram))) for penalty in _PENALTIES}
 
 
+@dataclass(frozen=True)
 class RidgeSoftmax:
-    """Ridge regression on label indicators; P(label) = softmax(sharpness * score).
+    """Ridge regression on label indicators; P(label) = softmax(sharpness * (features @ weights + bias)).
 
     Solved in the dual, for there are fewer seeds than features. With a = (K + penalty I)^-1 Y, the score of a left-out
     seed is y_i - a_i / (K + penalty I)^-1_ii, exactly. Penalty: the best leave-one-out accuracy. Sharpness: the best
     leave-one-out likelihood, so that probabilities are calibrated to unseen texts.
 
-    Parameters
-    ----------
-    features : array of shape (n, f)
-    inverses : mapping of penalty -> array of shape (n, n)
-        From `ridge_inverses(features)`.
-    targets : int array of shape (n,)
-    labels : int
-        Number of labels, also of those that `targets` lacks.
-
     Attributes
     ----------
+    weights : array of shape (f, labels)
+        Rounded to half precision, as they are shipped.
+    bias : array of shape (labels,)
+    sharpness : float
     accuracy : float
         Share of seeds labelled rightly when left out.
     """
 
-    def __init__(
-        self, features: NDArray[np.float32], inverses: dict[float, _Floats], targets: NDArray[np.intp], labels: int
-    ) -> None:
+    weights: NDArray[np.float16]
+    bias: _Floats
+    sharpness: float
+    accuracy: float
+
+    @classmethod
+    def fit(
+        cls, features: NDArray[np.float32], inverses: dict[float, _Floats], targets: NDArray[np.intp], labels: int
+    ) -> RidgeSoftmax:
+        """Fit on seeds.
+
+        Parameters
+        ----------
+        features : array of shape (n, f)
+        inverses : mapping of penalty -> array of shape (n, n)
+            From `ridge_inverses(features)`.
+        targets : int array of shape (n,)
+        labels : int
+            Number of labels, also of those that `targets` lacks.
+        """
         rows = np.arange(len(targets))
         wanted = np.eye(labels)[targets]
-        self.accuracy = -1.0
-        for penalty, inverse in inverses.items():
+        accuracy = -1.0
+        for inverse in inverses.values():
             dual = inverse @ wanted
             left_out = wanted - dual / np.diag(inverse)[:, None]
-            accuracy = float((left_out.argmax(axis=1) == targets).mean())
-            if accuracy > self.accuracy:
-                self.accuracy, self.penalty, self.left_out_scores, best = accuracy, penalty, left_out, dual
-        self._weights = features.T @ best.astype(np.float32)
-        self._bias = _INTERCEPT * best.sum(axis=0)
-        likelihoods = [np.log(_softmax(s * self.left_out_scores)[rows, targets]).sum() for s in _TEMPERATURES]
-        self.sharpness = float(_TEMPERATURES[int(np.argmax(likelihoods))])
-
-    def predict(self, features: NDArray[np.float32]) -> _Floats:
-        """Return probabilities of shape (n, labels)."""
-        return _softmax(self.sharpness * (features @ self._weights + self._bias))
+            found = float((left_out.argmax(axis=1) == targets).mean())
+            if found > accuracy:
+                accuracy, scores, best = found, left_out, dual
+        likelihoods = [np.log(_softmax(s * scores)[rows, targets]).sum() for s in _TEMPERATURES]
+        return cls(
+            weights=(features.T @ best.astype(np.float32)).astype(np.float16),
+            bias=_INTERCEPT * best.sum(axis=0),
+            sharpness=float(_TEMPERATURES[int(np.argmax(likelihoods))]),
+            accuracy=accuracy,
+        )
 
 
 def _softmax(logits: _Floats) -> _Floats:

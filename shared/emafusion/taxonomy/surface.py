@@ -49,10 +49,25 @@ def surface_features(texts: Sequence[str]) -> NDArray[np.float32]:
     return rows
 
 
+_OTHER, _DIGIT, _SYMBOL, _NON_LATIN = range(4)
+_FIRST_NON_LATIN = 0x370
+_SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@`{|}~"
+
+
+def _kinds() -> NDArray[np.intp]:
+    kinds = np.full(_FIRST_NON_LATIN + 1, _OTHER, dtype=np.intp)
+    kinds[[*map(ord, "0123456789")]] = _DIGIT
+    kinds[[*map(ord, _SYMBOLS)]] = _SYMBOL
+    kinds[_FIRST_NON_LATIN] = _NON_LATIN
+    return kinds
+
+
+_KIND = _kinds()
+
+
 def _shares(text: str) -> tuple[float, float, float]:
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     if not len(points):
         return 0.0, 0.0, 0.0
-    digits = (points >= 48) & (points <= 57)
-    symbols = (points > 32) & (points < 127) & ~digits & ~((points | 32) >= 97) | (points > 122) & (points < 127)
-    return float(digits.mean()), float((points >= 0x370).mean()), float(symbols.mean())
+    counts = np.bincount(_KIND[np.minimum(points, _FIRST_NON_LATIN)], minlength=4) / len(points)
+    return float(counts[_DIGIT]), float(counts[_NON_LATIN]), float(counts[_SYMBOL])
