@@ -21,6 +21,7 @@ from emafusion.judges.llm import LLMJudge
 from emafusion.judges.panel import Panel
 from emafusion.policies.cascade import CascadeRouting
 from emafusion.policies.moves import Try
+from emafusion.policies.planning import DEPTH, WIDTH
 from emafusion.policies.trade_off import TradeOff
 from emafusion.routers.base import Router
 from emafusion.routers.prior import PriceRouter
@@ -90,8 +91,8 @@ class Fusion:
         store: str | Path | Store | None = None,
         stream_mode: StreamMode = "auto",
         abstain_below: float = 0.0,
-        width: int = 6,
-        depth: int = 2,
+        width: int = WIDTH,
+        depth: int = DEPTH,
         slow_classifier: Any = None,
         slow_weight: float = 0.5,
     ) -> None:

@@ -33,7 +33,8 @@ from emafusion.encoders.base import Encoder
 from emafusion.estimators.beliefs import Evidence
 from emafusion.fusion import Fusion
 from emafusion.learning.fitting import fit_router
-from emafusion.policies.planning import Problem, plan
+from emafusion.policies.planning import plan
+from emafusion.policies.problem import Problem
 from emafusion.routers.artefact import RoutingModel
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.types import Message, Query

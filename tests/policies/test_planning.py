@@ -14,7 +14,8 @@ from emafusion.estimators.beliefs import Evidence, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.policies.lattice import lattice
-from emafusion.policies.planning import STOP, Problem, plan
+from emafusion.policies.planning import STOP, plan
+from emafusion.policies.problem import Problem
 
 COSTS = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
 CHANCES = st.lists(st.floats(0.1, 0.95), min_size=3, max_size=3)
@@ -95,8 +96,8 @@ def by_recursion(p: list[float], cost: list[float], value: float, depth: int) ->
 @settings(max_examples=25, deadline=None)
 @given(CHANCES, COSTS, st.floats(0.1, 20.0))
 def test_the_lattice_finds_the_same_worth_as_plain_recursion(p: list[float], cost: list[float], value: float) -> None:
-    solved = plan(problem(p, cost, value), ConfidenceCalibration().start(3), width=3, depth=2)
-    assert solved.worth[0] == pytest.approx(by_recursion(p, cost, value, 2), abs=1e-6)
+    solved = plan(problem(p, cost, value), ConfidenceCalibration().start(3), width=3, depth=3)
+    assert solved.worth[0] == pytest.approx(by_recursion(p, cost, value, 3), abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

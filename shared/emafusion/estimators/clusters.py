@@ -40,6 +40,13 @@ class Clusters:
         self.centres_ = np.asarray(kmeans.cluster_centers_, dtype=np.float32)
         return self
 
+    @classmethod
+    def from_centres(cls, centres: NDArray[Any]) -> Self:
+        """Rebuild from :attr:`centres_`."""
+        self = cls(most=len(centres), rows_each=1)
+        self.centres_ = centres
+        return self
+
     def __len__(self) -> int:
         return len(self.centres_)
 

@@ -70,22 +70,32 @@ class ConfidenceCalibration:
         return np.stack([np.broadcast_to(c, shape) for c in columns], axis=-1)
 
     def fit(
-        self, features: Array, candidate: NDArray[np.int64], ran: NDArray[np.bool_], scores: Array, *, m: int
+        self,
+        features: Array,
+        candidate: NDArray[np.int64],
+        ran: NDArray[np.bool_],
+        scores: Array,
+        weights: Array,
+        *,
+        m: int,
     ) -> ConfidenceCalibration:
-        """Fit on rows of (features (r, f), candidate (r,), ran (r,), score (r,) in [0, 1]) for ``m`` candidates."""
+        """Fit on rows of features (r, f), candidate (r,), ran (r,), score (r,) in [0, 1] and how much each counts (r,),
+        for ``m`` candidates."""
         from sklearn.linear_model import LogisticRegression
 
         self.start(m)
         for side in (0, 1):
             rows = ran == bool(side)
-            y = scores[rows]
+            y, counts = scores[rows], weights[rows]
             if rows.sum() < 50 or y.min() == y.max():
                 continue
+            counts = counts / counts.mean()
             onehot = np.zeros((int(rows.sum()), m))
             onehot[np.arange(len(onehot)), candidate[rows]] = 0.3
             design = np.hstack([features[rows], onehot])
             # A fractional score is a success with that weight and a failure with the rest.
             X, t, w = np.vstack([design, design]), np.repeat([1, 0], len(y)), np.concatenate([y, 1 - y])
+            w = w * np.concatenate([counts, counts])
             keep = w > 0
             model = LogisticRegression(C=self.l2, max_iter=1000).fit(X[keep], t[keep], sample_weight=w[keep])
             self.slopes_[side] = model.coef_[0][: len(FEATURES)]

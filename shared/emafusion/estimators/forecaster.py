@@ -1,6 +1,6 @@
 """The learned router's forecast: for each candidate the probability of a good answer, its spread, and the tokens.
 
-    texts, embeddings -> views -> members (neighbours, forest, ridge, categories) -> stack -> calibration -> forecast
+    texts, embeddings -> views -> members (neighbours, forest, ridge, categories) -> stack -> calibration -> shrinkage
                                                                   far from the data: categories or candidate means
 
 Everything that combines members is fitted on their out-of-fold forecasts, and those that the training rows get back
@@ -21,6 +21,7 @@ from emafusion.estimators.ensemble import MEMBERS, Ensemble
 from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.grouping import fold_of, groups
 from emafusion.estimators.lengths import Lengths, characters
+from emafusion.estimators.regional import RegionalShrinkage
 from emafusion.estimators.scales import calibration_error, logit, quality
 from emafusion.estimators.views import ViewBuilder, Views
 
@@ -106,22 +107,26 @@ class Forecaster:
             self.labels_ = None if views.labels is None else views.labels.shape[1]
             self.prior_ = candidate_means(scores)
             self.ensemble_ = Ensemble(members=self.members, trees=self.trees, seed=self.seed).fit(views, scores, fold)
-            self._fit_combination(views, scores, fold)
-            self._fit_lengths(views, texts, in_tok, out_tok, fold)
+            p = self._fit_combination(views, scores, fold)
+            self._fit_lengths(views, texts, in_tok, out_tok, fold, p)
         return self
 
-    def _fit_combination(self, views: Views, scores: NDArray[Any], fold: NDArray[np.int64]) -> None:
+    def _fit_combination(self, views: Views, scores: NDArray[Any], fold: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Fit what turns members into one forecast; returns the out-of-fold forecasts (n, m)."""
         forecasts, nearness = self.ensemble_.oof_, self.ensemble_.nearness_
         competing = {name: forecast for name, forecast in forecasts.items() if name in self.members}
         prior = logit(forecasts.get("categories", np.tile(self.prior_, (len(scores), 1))))
         self.combination_ = Combination(seed=self.seed).fit(competing or forecasts, nearness, prior, scores, fold)
-        p = self.combination_.oof_[0]
+        stacked = self.combination_.oof_[0]
+        self.regional_ = RegionalShrinkage(seed=self.seed).fit(stacked, scores, views.semantic)
+        p = self.regional_.cross_predict(stacked, scores, views.semantic, fold)
         self.report_: dict[str, Any] = {
             "folds": int(fold.max()) + 1,
             "settings": {k: list(v) if isinstance(v, tuple) else v for k, v in self.ensemble_.settings_.items()},
             "members": {name: quality(forecast, scores) for name, forecast in forecasts.items()},
             "prior": quality(np.tile(self.prior_, (len(scores), 1)), scores),
-            "stack": quality(p, scores),
+            "stack": quality(stacked, scores),
+            "shrunk": quality(p, scores),
             "shares": {name: round(share, 3) for name, share in self.combination_.shares_.items()},
             "weights": dict(zip(self.combination_.names_, self.combination_.stack_.weights_.round(3).tolist())),
             "calibration": self.combination_.calibration_.shape,
@@ -129,9 +134,16 @@ class Forecaster:
             "ece_before": round(calibration_error(np.mean(list(forecasts.values()), axis=0), scores), 5),
             "ece_after": round(calibration_error(p, scores), 5),
         }
+        return p
 
     def _fit_lengths(
-        self, views: Views, texts: Sequence[str], in_tok: NDArray[Any], out_tok: NDArray[Any], fold: NDArray[np.int64]
+        self,
+        views: Views,
+        texts: Sequence[str],
+        in_tok: NDArray[Any],
+        out_tok: NDArray[Any],
+        fold: NDArray[np.int64],
+        p: NDArray[np.float64],
     ) -> None:
         size = characters(texts)
         logs = np.hstack([np.log1p(out_tok), np.log((in_tok + 1.0) / size)])
@@ -141,7 +153,7 @@ class Forecaster:
         gap = (predicted - logs)[:, : out_tok.shape[1]]
         known = ~np.isnan(gap)
         self.report_["out_tok_log_rmse"] = round(float(np.sqrt((gap[known] ** 2).mean())), 4) if known.any() else None
-        p, sd = self.combination_.oof_
+        sd = self.combination_.oof_[1]
         nearness = self.ensemble_.nearness_
         effective_n = nearness.effective_n * nearness.familiarity
         self.oof_ = Forecasts(
@@ -172,6 +184,7 @@ class Forecaster:
         tokens = _tokens(self.lengths_.rescale(self.lengths_.predict(views)), characters(texts))
         raw, nearness = self.ensemble_.predict(views, self.combination_.names_)
         p, sd = self.combination_.predict(raw, nearness, self._prior_logits(views, raw))
+        p = self.regional_.predict(p, views.semantic, nearness.familiarity)
         return Forecasts(p, sd, *tokens, nearness.familiarity, nearness.effective_n * nearness.familiarity)
 
     def _prior_logits(self, views: Views, raw: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
@@ -185,7 +198,12 @@ class Forecaster:
         """Return a JSON-able configuration and named arrays; ``oof_`` is not part of the artefact."""
         needed = {*self.combination_.names_, "neighbours", "categories"}
         kept = {name: member for name, member in self.ensemble_.members_.items() if name in needed}
-        parts: dict[str, Any] = {"views": self.views_, "lengths": self.lengths_, "combination": self.combination_}
+        parts: dict[str, Any] = {
+            "views": self.views_,
+            "lengths": self.lengths_,
+            "combination": self.combination_,
+            "regional": self.regional_,
+        }
         config: dict[str, Any] = {
             "parameters": {
                 "folds": self.folds,
@@ -219,6 +237,8 @@ class Forecaster:
                 forecaster.lengths_ = Lengths.from_arrays(part, own)
             elif name == "combination":
                 forecaster.combination_ = Combination.from_arrays(part, own)
+            elif name == "regional":
+                forecaster.regional_ = RegionalShrinkage.from_arrays(part, own)
             else:
                 member = name.split(".", 1)[1]
                 forecaster.ensemble_.members_[member] = MEMBERS[member].from_arrays(part, own)

@@ -69,9 +69,12 @@ class RegionalShrinkage:
             out[mine] = part._shrunk(p[mine], of[mine])
         return out
 
-    def predict(self, p: Array, embeddings: NDArray[Any]) -> Array:
-        """Shrunk forecasts (n, m) of forecasts ``p`` (n, m)."""
-        return self._shrunk(p, self.clusters_.of(embeddings))
+    def predict(self, p: Array, embeddings: NDArray[Any], familiarity: Array) -> Array:
+        """Shrunk forecasts (n, m) of forecasts ``p`` (n, m): the less familiar (n,) a query is, the less its nearest
+        region has to say."""
+        odds = logit(p)
+        shift = logit(self._shrunk(p, self.clusters_.of(embeddings))) - odds
+        return np.asarray(sigmoid(odds + familiarity[:, None] * shift))
 
     def _fit(self, p: Array, scores: Array, of: NDArray[np.int64]) -> Self:
         known = ~np.isnan(scores)
@@ -96,7 +99,7 @@ class RegionalShrinkage:
         return np.stack([np.ones_like(apart), np.broadcast_to(ease, apart.shape), standing, apart - standing], axis=2)
 
     def _shrunk(self, p: Array, of: NDArray[np.int64]) -> Array:
-        return sigmoid(np.einsum("nmf,nf->nm", self._design(p, of), self.weights_[of]))
+        return sigmoid((self._design(p, of) * self.weights_[of][:, None, :]).sum(2))
 
     def _newton(self, design: Array, scores: Array, prior: Array) -> Array:
         """Weights of the penalised logistic regression on rows (r, 4), pulled towards ``prior``."""
@@ -117,8 +120,7 @@ class RegionalShrinkage:
     @classmethod
     def from_arrays(cls, config: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
         self = cls(**config)
-        self.clusters_ = Clusters(most=self.regions, rows_each=self.rows_each)
-        self.clusters_.centres_ = arrays["centres"]
+        self.clusters_ = Clusters.from_centres(arrays["centres"])
         self.standing_, self.weights_ = arrays["standing"], arrays["weights"]
         return self
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.clusters import Clusters
 from emafusion.estimators.rates import PRIOR_EPS, PRIOR_RHO
 
 __all__ = ["AgreementRegions"]
@@ -33,12 +34,8 @@ class AgreementRegions:
 
     def fit(self, embeddings: NDArray[Any], labels: IntArray, scores: Array) -> AgreementRegions:
         """Fit on embeddings (n, d), groups of answers (n, m), -1 for none, and scores (n, m), NaN where unknown."""
-        from sklearn.cluster import MiniBatchKMeans
-
-        k = int(np.clip(len(embeddings) // self.per_region, 1, self.regions))
-        kmeans = MiniBatchKMeans(k, random_state=self.seed, n_init=3).fit(np.asarray(embeddings, dtype=np.float32))
-        self.centres_ = np.asarray(kmeans.cluster_centers_, dtype=np.float32)
-        of = self._nearest(embeddings)
+        self.clusters_ = Clusters(most=self.regions, rows_each=self.per_region, seed=self.seed).fit(embeddings)
+        of, k = self.clusters_.of(embeddings), len(self.clusters_)
         # A right answer with none to extract is a stray too, so it counts among the pairs that do not agree.
         right, wrong = scores >= 0.5, (scores < 0.5) & (labels >= 0)
         same_right, pairs_right = _pairs(labels, right)
@@ -53,23 +50,19 @@ class AgreementRegions:
         hits, seen = np.bincount(of, same, k), np.bincount(of, pairs, k)
         return np.asarray((hits + overall * self.shrinkage) / (seen + self.shrinkage))
 
-    def _nearest(self, embeddings: NDArray[Any]) -> IntArray:
-        x = np.asarray(embeddings, dtype=np.float32)
-        distance = (self.centres_**2).sum(1)[None, :] - 2.0 * x @ self.centres_.T
-        return np.asarray(distance.argmin(1), dtype=np.int64)
-
     def predict(self, embeddings: NDArray[Any]) -> tuple[Array, Array]:
         """``(rho, eps)``, each (n,)."""
-        of = self._nearest(embeddings)
+        of = self.clusters_.of(embeddings)
         return self.rho_[of], self.eps_[of]
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        return {}, {"centres": self.centres_, "rho": self.rho_, "eps": self.eps_}
+        return {}, {"centres": self.clusters_.centres_, "rho": self.rho_, "eps": self.eps_}
 
     @classmethod
     def from_arrays(cls, config: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> AgreementRegions:
         self = cls(**config)
-        self.centres_, self.rho_, self.eps_ = arrays["centres"], arrays["rho"], arrays["eps"]
+        self.clusters_ = Clusters.from_centres(arrays["centres"])
+        self.rho_, self.eps_ = arrays["rho"], arrays["eps"]
         return self
 
 

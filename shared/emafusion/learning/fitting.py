@@ -1,8 +1,7 @@
 """Fitting a router from an outcome log: forecast, agreement, difficulty, evidence, calibration, curve.
 
 Everything downstream of the forecast is fitted on out-of-fold forecasts, so it meets at fit time the quality of
-forecast that it will meet when serving. The confidence is calibrated on states that the policy itself visits
-(two rounds), for a policy that picks the best-looking of many beliefs is otherwise too sure of it.
+forecast that it will meet when serving.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from emafusion.config import Pool
 from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
 from emafusion.estimators.belief_model import BeliefModel
-from emafusion.estimators.beliefs import Array, IntArray, infer
-from emafusion.estimators.confidence import ConfidenceCalibration, own_group
+from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.learning.calibrating import calibrate, value_range
 from emafusion.learning.simulation import Recording, simulate
 from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, rows_to_read, tabulate
 from emafusion.log import read_log
@@ -33,13 +33,20 @@ from emafusion.routers.artefact import RoutingModel
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.taxonomy.suitability import Suitability
 
-__all__ = ["FitReport", "fit_router", "fit_table"]
+__all__ = [
+    "FitReport",
+    "expected_cost",
+    "fit_beliefs",
+    "fit_router",
+    "fit_table",
+    "measure_curve",
+    "record",
+    "with_evidence",
+]
 
 GRID = 13
 """Values of a good answer at which the curve is measured."""
 CURVE_ROWS = 1200
-ROUNDS = 2
-ROUND_ROWS = 700
 SILENT: Callable[[str, float], None] = lambda stage, done: None  # noqa: E731
 
 
@@ -164,9 +171,10 @@ def fit_table(
         seed=seed,
     )
     recording = record(model, table, answers, vectors, expected)
-    belief = _fit_beliefs(recording, table, answers, expected, seed, progress)
+    progress("difficulty", 0.65)
+    belief = fit_beliefs(recording, table, answers, expected, seed=seed)
     recording = with_evidence(recording, belief, table, answers, expected)
-    belief = _calibrate(recording, belief, seed, progress)
+    belief = calibrate(recording, belief, seed=seed, progress=lambda done: progress("calibration", 0.68 + 0.17 * done))
     progress("curve", 0.85)
     curve = measure_curve(recording, belief, seed=seed)
     model = model.with_beliefs(belief, curve)
@@ -217,16 +225,16 @@ def with_evidence(
     return replace(recording, llr=llr)
 
 
-def _fit_beliefs(
+def fit_beliefs(
     recording: Recording,
     table: LogTable,
     answers: Answers,
     forecasts: Forecasts,
-    seed: int,
-    progress: Callable[[str, float], None],
+    *,
+    seed: int = 0,
 ) -> BeliefModel:
+    """How candidates succeed together and what an answer shows by itself; the confidence is not calibrated yet."""
     m = len(table.candidates)
-    progress("difficulty", 0.65)
     difficulty = SharedDifficulty().fit(recording.p, table.score, seed=seed)
     rows, cols = np.nonzero(answers.known & ~np.isnan(table.score))
     evidence = AnswerEvidence().start(m)
@@ -241,58 +249,6 @@ def _fit_beliefs(
             m,
         )
     return BeliefModel(table.candidates, difficulty, ConfidenceCalibration().start(m), evidence, fitted=True)
-
-
-class _States:
-    """States met, as rows for calibration."""
-
-    def __init__(self, recording: Recording, belief: BeliefModel) -> None:
-        self.recording, self.belief = recording, belief
-        self.right = belief.difficulty.right(recording.p)
-        self.rows: list[tuple[Array, IntArray, Any, Array]] = []
-
-    def add(self, rows: IntArray, ran: Any) -> None:
-        recording = self.recording
-        evidence = recording.evidence(self.belief, self.right, rows, ran)
-        posterior = infer(evidence)
-        features = ConfidenceCalibration.features(
-            posterior.p, recording.p[rows], own_group(evidence, posterior), ran.sum(1, keepdims=True)
-        )
-        known = ~np.isnan(recording.score[rows])
-        self.rows.append((features[known], np.nonzero(known)[1], ran[known], recording.score[rows][known]))
-
-    def fit(self) -> ConfidenceCalibration:
-        features, candidate, ran, score = (np.concatenate(x) for x in zip(*self.rows))
-        return ConfidenceCalibration().fit(features, candidate, ran, score, m=self.recording.p.shape[1])
-
-
-def _calibrate(
-    recording: Recording, belief: BeliefModel, seed: int, progress: Callable[[str, float], None]
-) -> BeliefModel:
-    """Calibrate on random states, then on those that the policy visits over the whole range of objectives."""
-    rng = np.random.default_rng(seed)
-    states = _States(recording, belief)
-    everyone = np.arange(len(recording))
-    for _ in range(3):
-        order = np.where(recording.asked, rng.random(recording.p.shape), 2.0).argsort(1).argsort(1)
-        states.add(everyone, (order < rng.integers(0, 5, len(everyone))[:, None]) & recording.asked)
-    belief = replace(belief, calibration=states.fit())
-    low, high = value_range(recording)
-    for round_ in range(ROUNDS):
-        progress("calibration", 0.7 + 0.07 * round_)
-        rows = rng.permutation(len(recording))[:ROUND_ROWS]
-        values = np.exp(rng.uniform(np.log(low), np.log(high), len(rows)))
-        simulate(recording.take(rows), belief, values, visit=lambda r, ran: states.add(rows[r], ran))  # noqa: B023
-        belief = replace(belief, calibration=states.fit())
-    return belief
-
-
-def value_range(recording: Recording) -> tuple[float, float]:
-    """Values of a good answer from "only the cheapest pays" to "money is no object"."""
-    mean = np.array([c[a].mean() if a.any() else np.nan for c, a in zip(recording.cost.T, recording.asked.T)])
-    positive = mean[np.isfinite(mean) & (mean > 0)]
-    low, high = (positive.min(), positive.max()) if len(positive) else (1e-6, 1e-3)
-    return float(2.0 * low), float(200.0 * high)
 
 
 def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, grid: int = GRID) -> Curve:

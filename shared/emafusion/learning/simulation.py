@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from emafusion.engine.steps import SURPRISE
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence, IntArray
-from emafusion.policies.planning import STOP, Problem, plan
+from emafusion.policies.planning import DEPTH, STOP, WIDTH, plan
+from emafusion.policies.problem import Problem
 
 __all__ = ["Recording", "Run", "simulate"]
 
@@ -87,8 +88,8 @@ def simulate(
     value: Array | float,
     *,
     only: NDArray[np.bool_] | None = None,
-    width: int = 6,
-    depth: int = 2,
+    width: int = WIDTH,
+    depth: int = DEPTH,
     visit: Visit | None = None,
 ) -> Run:
     """Run the lookahead policy over a recording.

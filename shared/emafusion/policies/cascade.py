@@ -15,7 +15,8 @@ from emafusion.estimators.shared_difficulty import sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
-from emafusion.policies.planning import STOP, Plan, Problem, plan
+from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan
+from emafusion.policies.problem import Problem
 
 __all__ = ["CascadeRouting"]
 
@@ -53,7 +54,7 @@ class CascadeRouting:
         Confidence under which the final answer is marked as not to be trusted; 0 never abstains.
     """
 
-    def __init__(self, panel: Panel, *, width: int = 6, depth: int = 2, abstain_below: float = 0.0) -> None:
+    def __init__(self, panel: Panel, *, width: int = WIDTH, depth: int = DEPTH, abstain_below: float = 0.0) -> None:
         self.panel, self.width, self.depth, self.abstain_below = panel, width, depth, abstain_below
 
     def next_move(self, belief: Belief, terms: Terms) -> Move:
@@ -127,7 +128,7 @@ class CascadeRouting:
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
             llr[1, best] -= strength
-            after = plan(self.problem(belief, terms, llr), belief.model.calibration, width=self.width, depth=2)
+            after = plan(self.problem(belief, terms, llr), belief.model.calibration, width=self.width, depth=self.depth)
             hit = float(sigmoid(np.array(strength)))
             p_yes = p * hit + (1 - p) * (1 - hit)
             worth = np.maximum(after.worth, after.stop_worth)

@@ -12,7 +12,8 @@ import numpy as np
 
 from emafusion.evaluation.baselines.fold import Fold, Part
 from emafusion.evaluation.points import Array, Points
-from emafusion.learning import fitting
+from emafusion.learning.calibrating import calibrate
+from emafusion.learning.fitting import fit_beliefs, with_evidence
 from emafusion.learning.simulation import simulate
 
 __all__ = ["cascade_only"]
@@ -23,13 +24,11 @@ def cascade_only(fold: Fold) -> Points:
     quality, cost = fold.train.means()
     cost = np.where(np.isfinite(cost), cost, cost[np.isfinite(cost)].max())
     train, test = (_blind(part, fold.train, quality, cost) for part in (fold.train, fold.test))
-    silent = fitting.SILENT
-    belief = fitting._fit_beliefs(train.recording, train.table, train.answers, train.forecasts, fold.seed, silent)
+    belief = fit_beliefs(train.recording, train.table, train.answers, train.forecasts, seed=fold.seed)
     recorded = [
-        fitting.with_evidence(part.recording, belief, part.table, part.answers, part.forecasts)
-        for part in (train, test)
+        with_evidence(part.recording, belief, part.table, part.answers, part.forecasts) for part in (train, test)
     ]
-    belief = fitting._calibrate(recorded[0], belief, fold.seed, silent)
+    belief = calibrate(recorded[0], belief, seed=fold.seed)
     recording = replace(recorded[1], asked=fold.test.available)
     runs = [simulate(recording, belief, float(value)) for value in fold.values]
     return Points(
