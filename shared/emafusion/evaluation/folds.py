@@ -36,6 +36,7 @@ class Split:
     test: IntArray
     values: Array
     seed: int
+    verification: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def _fold(split: Split) -> tuple[Fold, IntArray]:
         table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
         recording = record(model, table, answers, vectors, expected)
         recording = with_evidence(recording, model.belief, table, answers, expected)
-        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording))
+        verified = None if split.verification is None else split.verification[rows]
+        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, verified))
     # Only outcomes with a score can be counted, so only those may be chosen, by any method.
     parts[1] = replace(parts[1], recording=replace(parts[1].recording, asked=parts[1].available))
     return Fold(parts[0], parts[1], split.values, model, split.seed), test

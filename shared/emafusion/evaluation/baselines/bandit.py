@@ -21,17 +21,17 @@ __all__ = ["linear_bandit"]
 
 DIRECTIONS = 25
 FORGETTING = 0.997
-RIDGE = 1.0
 STALEST = 20.0
 """Most that forgetting may widen an upper bound's variance."""
-EXPLORATION = (0.02, 0.1, 0.5)
+SETTINGS = [(exploration, penalty) for exploration in (0.01, 0.05) for penalty in (1.0, 10.0)]
+"""Weight of the upper bound's width, and L2 penalty."""
 
 
 def linear_bandit(fold: Fold) -> Points:
     """One bandit for each value of a good answer: most expected quality, plus its bound, less cost over value.
 
-    How much it explores is chosen by the area under the frontier over log cost that its choices have on the second
-    half of the training part.
+    How much it explores, and the penalty, are chosen by the area under the frontier over log cost that its choices
+    have on the second half of the training part.
     """
     directions = principal_directions(fold.train.vectors, DIRECTIONS)
     middle = fold.train.vectors.mean(0)
@@ -46,8 +46,8 @@ def linear_bandit(fold: Fold) -> Points:
     cost = train.means()[1][np.isfinite(train.means()[1])]
     late = np.arange(len(train)) >= len(train) // 2
     best: tuple[float, _Bandit] | None = None
-    for exploration in EXPLORATION:
-        bandit = _Bandit.start(fold.values, train, exploration)
+    for exploration, penalty in SETTINGS:
+        bandit = _Bandit.start(fold.values, train, exploration, penalty)
         points = chosen(train, bandit.serve(train, features(train)))
         area = area_under_frontier(
             points.cost[:, late].mean(1), points.score[:, late].mean(1), cost.min(), cost.max(), log=True
@@ -82,10 +82,10 @@ class _Bandit:
     age: Array
 
     @classmethod
-    def start(cls, values: Array, train: Part, exploration: float) -> _Bandit:
+    def start(cls, values: Array, train: Part, exploration: float, penalty: float) -> _Bandit:
         k, m, d = len(values), train.score.shape[1], min(DIRECTIONS, train.vectors.shape[1]) + 1
         blank = np.zeros((k, m))
-        inverse = np.broadcast_to(np.eye(d) / RIDGE, (k, m, d, d)).copy()
+        inverse = np.broadcast_to(np.eye(d) / penalty, (k, m, d, d)).copy()
         return cls(values, exploration, inverse, np.zeros((k, m, d)), blank, blank.copy(), blank.copy())
 
     def serve(self, part: Part, features: Array) -> IntArray:

@@ -53,7 +53,7 @@ def _factorised(train: Part, queried: Array, rank: int, penalty: float, seed: in
     scale = max(float(design.std()), 1e-9)
     design = design / scale
     known, score = train.available, np.nan_to_num(train.score)
-    (n, d), m = design.shape, score.shape[1]
+    d, m = design.shape[1], score.shape[1]
     mean = np.clip(train.means()[0], 0.01, 0.99)
     rng = np.random.default_rng(seed)
     start = np.concatenate([rng.normal(0.0, 0.1, d * rank + m * rank), np.log(mean / (1.0 - mean))])

@@ -37,7 +37,7 @@ def threshold_cascade(fold: Fold) -> Points:
             if length > 1 and rows.mean() < ENOUGH:
                 continue
             stages = [limits(held_out[rows, j], THRESHOLDS) for j in candidates[:-1]]
-            kept = [held_out[rows, j] >= stage[:, None] for j, stage in zip(candidates, stages)]
+            kept = [(held_out[rows, j] >= stage[:, None]).astype(np.float64) for j, stage in zip(candidates, stages)]
             score, spent = (x[rows][:, candidates].T for x in (train.score, train.cost))
             quality, cost = _expected(score, np.zeros_like(score), kept), _expected(score * 0.0, spent, kept)
             worth = fold.values.reshape(-1, *[1] * (length - 1)) * quality - cost
@@ -57,14 +57,14 @@ def _expected(final: Array, each: Array, kept: list[Array]) -> Array:
     ----------
     final, each : (stages, n)
         What the answer that is kept is worth, and what every answer that is asked for costs.
-    kept : a boolean (t, n) for each stage but the last
+    kept : a (t, n) of zeros and ones for each stage but the last
     """
     if not kept:
         return np.asarray((final[0] + each[0]).mean())
-    keep = kept[0].astype(np.float64)
+    keep, n = kept[0], len(final[0])
     now = keep @ final[0] + each[0].sum()
     if len(kept) == 1:
-        return np.asarray(now + (1.0 - keep) @ (final[1] + each[1])) / keep.shape[1]
-    second = kept[1].astype(np.float64)
+        return np.asarray((now + (1.0 - keep) @ (final[1] + each[1])) / n)
+    second = kept[1]
     later = second * final[1] + (1.0 - second) * (final[2] + each[2]) + each[1]
-    return np.asarray(now[:, None] + (1.0 - keep) @ later.T) / keep.shape[1]
+    return np.asarray((now[:, None] + (1.0 - keep) @ later.T) / n)
