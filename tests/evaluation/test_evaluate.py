@@ -70,7 +70,7 @@ def test_at_the_cost_of_another_emafusion_spends_no_more(found: Evaluation) -> N
 
 def test_the_confidence_is_accounted_for(found: Evaluation) -> None:
     points = len(found.comparison.values)
-    assert sum(n for n, _ in found.calibration.accepted.values()) == 240 * points
+    assert sum(own.answers for own in found.calibration.accepted.values()) == 240 * points
     assert sum(b["count"] for b in found.calibration.bins) == 240 * points
     assert found.calibration.worst_point >= 0.0
 

@@ -1,4 +1,4 @@
-"""Verifications that a log recorded beside its outcomes: whether a candidate, asked again, called its answer correct."""
+"""Verifications that a log recorded beside its outcomes: whether a candidate, asked again, called an answer correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A multilayer perceptron from the query's embedding to all candidates' scores (RouterBench, arXiv 2403.12031, section 4)."""
+"""A multilayer perceptron from the query's embedding to all candidates' scores (RouterBench, arXiv 2403.12031)."""
 
 from __future__ import annotations
 
