@@ -143,8 +143,7 @@ def _budgets(console: Any, found: Evaluation) -> None:
     ]
     if rows:
         first = found.budgets[0]
-        where = f"{first.queries} queries in {len(first.by_fold)} part{'s' if len(first.by_fold) > 1 else ''}"
-        title = f"Average budgets, kept by the engine with pacing over {where}"
+        title = f"Average budgets, kept by the engine over {first.queries} queries (parts: {len(first.by_fold)})"
         _table(console, title, ("budget", "spent", "off by", "deviation over parts", "quality"), rows)
 
 
@@ -162,8 +161,8 @@ def _floors(console: Any, found: Evaluation) -> None:
         heads = ("reference", "floor", "held", "on the other half", "fell back", "quality, of its", "cost, of its")
         _table(console, title, heads, rows)
         console.print(
-            "held: judged by all held-out queries, after calibrating on a small draw of them. on the other half: judged by a\n"
-            "half that is itself a sample, after calibrating on the first. fell back: the reference had to answer."
+            "held: judged by all held-out queries, calibrated on a small draw of them. on the other half: judged by\n"
+            "a half that is a sample itself, calibrated on the first. fell back: the reference had to answer."
         )
 
 

@@ -18,7 +18,7 @@ from emafusion.learning.table import Answers, LogTable
 from emafusion.policies.trade_off import TradeOff
 from emafusion.routers.artefact import RoutingModel
 
-__all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "run_split", "split_rows"]
+__all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "fold_of", "run_split", "split_rows"]
 
 EMAFUSION = "EMAFusion"
 
@@ -74,13 +74,14 @@ def run_split(split: Split) -> FoldResult:
 
     # Several processes that each use all cores only get in each other's way.
     with threadpool_limits(limits=1):
-        fold, rows = _fold(split)
+        fold, rows = fold_of(split)
         points = {EMAFUSION: emafusion_points(fold)} | {name: play(fold) for name, play in BASELINES.items()}
         free = None if split.floor_values is None else _simulated(fold, split.floor_values)
     return FoldResult(rows, points, fold.test.recording.p, fold.model, free)
 
 
-def _fold(split: Split) -> tuple[Fold, IntArray]:
+def fold_of(split: Split) -> tuple[Fold, IntArray]:
+    """Fit on the training rows: the fold that every method is given, and the rows of its test part."""
     train, test = split.train, split.test
     test = test[(split.table.asked & ~np.isnan(split.table.score))[test].any(1)]
     model, forecasts = _fitted(split)

@@ -13,10 +13,12 @@ from emafusion.evaluation.points import Array, Points
 
 __all__ = ["multilayer_perceptron"]
 
-SETTINGS = [((64,), 10.0), ((128,), 3.0), ((128,), 10.0), ((256,), 3.0), ((128, 64), 3.0)]
+SETTINGS = [((128,), 3.0), ((128,), 10.0), ((128, 64), 3.0)]
 """Hidden layers, and L2 penalty."""
 HELD_OUT = 0.2
-EPOCHS = 40
+BATCH = 128
+STEPS = 600
+"""Batches that a network is trained on: small logs are gone through more often."""
 
 
 def multilayer_perceptron(fold: Fold) -> Points:
@@ -47,10 +49,14 @@ def _trained(train: Part, queried: Array, layers: tuple[int, ...], penalty: floa
 
     target = np.where(train.available, train.score, ridge(train, train.score, train.vectors))
     centre, spread = train.vectors.mean(0), max(float(train.vectors.std()), 1e-9)
+    batch = min(BATCH, len(train))
+    epochs = -(-STEPS // -(-len(train) // batch))
     network = MLPRegressor(
-        hidden_layer_sizes=layers, alpha=penalty, max_iter=EPOCHS, batch_size=min(128, len(train)), random_state=seed
+        hidden_layer_sizes=layers, alpha=penalty, max_iter=epochs, batch_size=batch, random_state=seed
     )
+    # Single precision halves the time, and no setting is worth more digits.
+    seen, asked = (((vectors - centre) / spread).astype(np.float32) for vectors in (train.vectors, queried))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs, and no more
-        network.fit((train.vectors - centre) / spread, target)
-    return np.asarray(network.predict((queried - centre) / spread), dtype=np.float64).reshape(len(queried), -1)
+        network.fit(seen, target.astype(np.float32))
+    return np.asarray(network.predict(asked), dtype=np.float64).reshape(len(queried), -1)
