@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emafusion import LogError
 from emafusion.encoders import default_encoder
-from emafusion.evaluation.baselines import BASELINES, Fold, Part
+from emafusion.evaluation.baselines import BASELINES, Fold, Part, mlp
 from emafusion.evaluation.baselines.bandit import linear_bandit
 from emafusion.evaluation.baselines.chains import Chain, limits, run_chains
 from emafusion.evaluation.baselines.factorisation import _factorised
@@ -204,7 +204,8 @@ def brier(expected: Array, score: Array) -> float:
     return float(((expected - score) ** 2).mean())
 
 
-def test_what_reads_the_query_knows_more_than_the_candidates_means(fold: Fold) -> None:
+def test_what_reads_the_query_knows_more_than_the_candidates_means(fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlp, "STEPS", 600)
     means = np.tile(fold.train.means()[0], (100, 1))
     known = brier(means, fold.test.score)
     assert brier(_factorised(fold.train, fold.test.vectors, 2, 30.0, 0), fold.test.score) < known

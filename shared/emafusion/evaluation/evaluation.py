@@ -26,6 +26,7 @@ from emafusion.evaluation.gathering import display_point, held_out_floors, joine
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource, in_processes, read_all_answers
 from emafusion.evaluation.verifications import recorded_verifications
+from emafusion.learning import fitting
 from emafusion.learning.table import Answers, LogTable, tabulate
 from emafusion.log import LoggedQuery
 from emafusion.taxonomy.classifier import TaxonomyClassifier
@@ -34,8 +35,6 @@ __all__ = ["Evaluation", "evaluate"]
 
 GRID = 12
 """Operating points of each method."""
-FLOOR_GRID = 13
-"""Values among which a floor chooses, as many as a fitted router's curve holds."""
 SILENT: Callable[[str, float], None] = lambda stage, done: None  # noqa: E731
 
 
@@ -144,7 +143,7 @@ def evaluate(
     source = EncoderSource.of(encoder)
     plan = _plan(len(entries), len(everything), folds, range(seed, seed + seeds))
     verified = recorded_verifications(everything, table.candidates)
-    grid = np.geomspace(values[0], values[-1], FLOOR_GRID) if floors else None
+    grid = np.geomspace(values[0], values[-1], fitting.GRID)  # as many as a fitted curve holds if floors else None
     splits = [
         Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None)
         for s, tr, te in plan

@@ -40,7 +40,7 @@ def average_gap_recovered(cost: ArrayLike, quality: ArrayLike, weak: Alone, stro
 
     Examples
     --------
-    >>> average_gap_recovered([], [], (1.0, 0.5), (3.0, 0.9))
+    >>> round(average_gap_recovered([], [], (1.0, 0.5), (3.0, 0.9)), 6)
     0.5
     >>> round(average_gap_recovered([2.0], [0.9], (1.0, 0.5), (3.0, 0.9)), 6)
     0.75

@@ -25,7 +25,7 @@ PARTS = ("taxonomy only", "learned only", "cascade only")
 DRAWN = {
     "zero-router hull": {"color": "#888888", "ls": "--"},
     **{name: {"color": f"C{i}", "ls": "-"} for i, name in enumerate(ROUTERS)},
-    **{name: {"color": f"C{i + 5}", "ls": "--"} for i, name in enumerate(CASCADES)},
+    **{name: {"color": color, "ls": "--"} for name, color in zip(CASCADES, ("C5", "C6", "C8"))},
     **{name: {"color": f"C{i}", "ls": ":"} for i, name in enumerate(PARTS)},
 }
 """Baselines whose frontiers are drawn, and how; single points and bounds are drawn besides."""
