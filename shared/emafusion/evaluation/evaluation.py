@@ -143,7 +143,8 @@ def evaluate(
     source = EncoderSource.of(encoder)
     plan = _plan(len(entries), len(everything), folds, range(seed, seed + seeds))
     verified = recorded_verifications(everything, table.candidates)
-    grid = np.geomspace(values[0], values[-1], fitting.GRID)  # as many as a fitted curve holds if floors else None
+    # As many values as a fitted curve holds, over the same range.
+    grid = np.geomspace(values[0], values[-1], fitting.GRID) if floors else None
     splits = [
         Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None)
         for s, tr, te in plan
