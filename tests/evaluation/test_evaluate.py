@@ -206,7 +206,7 @@ def test_the_tables_name_every_method_and_the_floors(found: Evaluation) -> None:
     for name in found.comparison.standings:
         assert text.count(name) >= 3
     assert "Quality floors in 50 random calibrations" in text
-    assert "over 240 queries (parts: 2)" in " ".join(text.split())
+    assert "Average budgets, 240 queries (parts: 2)" in " ".join(text.split())
 
 
 def test_too_few_calibrations_are_refused() -> None:

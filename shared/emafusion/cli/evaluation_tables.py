@@ -143,7 +143,7 @@ def _budgets(console: Any, found: Evaluation) -> None:
     ]
     if rows:
         first = found.budgets[0]
-        title = f"Average budgets, kept by the engine over {first.queries} queries (parts: {len(first.by_fold)})"
+        title = f"Average budgets, {first.queries} queries (parts: {len(first.by_fold)})"
         _table(console, title, ("budget", "spent", "off by", "deviation over parts", "quality"), rows)
 
 
