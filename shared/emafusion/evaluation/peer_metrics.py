@@ -31,7 +31,7 @@ ARENA_DEAREST, ARENA_CHEAPEST, ARENA_WEIGHT = 200.0, 0.0044, 0.1
 
 
 def average_gap_recovered(cost: ArrayLike, quality: ArrayLike, weak: Alone, strong: Alone) -> float | None:
-    """APGR: mean share of the quality gap between weak and strong that is recovered (RouteLLM, arXiv 2406.18665, 2.3).
+    """APGR: mean share of the quality gap between weak and strong that is recovered (RouteLLM, arXiv 2406.18665).
 
     RouteLLM averages over the share of calls to the strong model. With many candidates that is the share of the way
     from the weak one's cost to the strong one's, which is the same where only these two are mixed. A router can always
@@ -54,7 +54,7 @@ def average_gap_recovered(cost: ArrayLike, quality: ArrayLike, weak: Alone, stro
 def call_threshold(cost: ArrayLike, quality: ArrayLike, weak: Alone, strong: Alone, share: float) -> float | None:
     """CPT(share): least share of the way from the weak one's cost to the strong one's that recovers so much of the gap.
 
-    RouteLLM's call-performance threshold (arXiv 2406.18665, section 2.3), with cost in place of calls as in
+    RouteLLM's call-performance threshold (arXiv 2406.18665), with cost in place of calls as in
     :func:`average_gap_recovered`. Mixing the two at random needs ``share`` itself; under 0 is cheaper than the weak.
 
     Examples
@@ -75,7 +75,7 @@ def _with_ends(cost: ArrayLike, quality: ArrayLike, weak: Alone, strong: Alone) 
 
 
 def incremental_benefit_lift(cost: float, quality: float, weak: Alone, strong: Alone) -> float | None:
-    """Lift of IBC over the weak-strong line, in per cent (AutoMix, arXiv 2310.12963, section 4).
+    """Lift of IBC over the weak-strong line, in per cent (AutoMix, arXiv 2310.12963).
 
     IBC is quality gained over the weak candidate for each dollar more than it; the lift compares it with going to the
     strong one. Warning: it explodes for a cost close to the weak one's, where a sliver of money divides the gain, and

@@ -1,4 +1,4 @@
-"""A score for an answer that has been seen: how probable it is to be good (FrugalGPT, arXiv 2305.05176, section 3).
+"""A score for an answer that has been seen: how probable it is to be good (FrugalGPT, arXiv 2305.05176).
 
 One logistic regression a candidate on what its answer and the query show: findings of the rules, form and length of
 the answer, length and meaning of the query. Every cascade that needs a score of an answer takes this one.

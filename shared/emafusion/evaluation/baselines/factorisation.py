@@ -1,4 +1,4 @@
-"""Matrix factorisation (RouteLLM, arXiv 2406.18665, section 4.2): a bilinear score of candidate and query.
+"""Matrix factorisation (RouteLLM, arXiv 2406.18665): a bilinear score of candidate and query.
 
 P(candidate m answers query x well) = sigmoid(v_m . (W x) + b_m), with W and v learned together from outcomes. RouteLLM
 learns from preferences between two models; a log that scores every answer lets the same model be fitted to outcomes.

@@ -1,4 +1,4 @@
-"""Threshold cascade (FrugalGPT, arXiv 2305.05176, section 3): the best chain of up to three candidates, and thresholds.
+"""Threshold cascade (FrugalGPT, arXiv 2305.05176): the best chain of up to three candidates, and thresholds.
 
 FrugalGPT learns a score of an answer, and then searches for the list of models and the thresholds of most quality
 within a budget. Here the search is for the most value less cost, once for each operating point, over all chains in
