@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emafusion.evaluation.bootstrap import area_samples, mean_samples, percentile_interval
+from emafusion.evaluation.bootstrap import area_samples, mean_samples, percentile_interval, resamples
 from emafusion.evaluation.metrics import (
     area_under_frontier,
     brier_score,
@@ -148,6 +148,27 @@ def test_one_method_against_itself_differs_by_nothing_in_every_resample() -> Non
     assert areas[0].shape == (250,)
     assert (areas[0] == areas[1]).all()
     assert areas[0].std() > 0
+
+
+def test_queries_are_resampled_whole_and_for_all_methods_together() -> None:
+    rng = np.random.default_rng(0)
+    score = rng.random((2, 50))
+    one = Points(score, score * 2.0, np.zeros((2, 50), dtype=np.int64))
+    # The other is better by a tenth, and dearer by three, on every query: so it is in every resample.
+    other = Points(score + 0.1, score * 2.0 + 3.0, one.answered)
+    samples = mean_samples({"one": one, "other": other}, count=300, seed=2)
+    (cost, quality), (its_cost, its_quality) = samples["one"], samples["other"]
+    assert quality.shape == (300, 2)
+    assert its_quality - quality == pytest.approx(np.full((300, 2), 0.1))
+    assert its_cost - cost == pytest.approx(np.full((300, 2), 3.0))
+    assert cost == pytest.approx(2.0 * quality)  # a query brings its cost and its score along
+    assert quality.std(0) == pytest.approx(score.std(1) / np.sqrt(50), rel=0.15)
+
+
+def test_a_resample_draws_as_many_queries_as_there_are() -> None:
+    for weights in resamples(30, 250, seed=4):
+        assert weights.sum(1) == pytest.approx(np.ones(len(weights)))
+        assert weights * 30 == pytest.approx(np.round(weights * 30))
 
 
 def test_a_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:

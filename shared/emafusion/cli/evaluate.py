@@ -26,6 +26,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of splits and of all else that is drawn at random.")] = 0,
     seeds: Annotated[int, typer.Option(help="Splits with so many seeds, averaged query by query.")] = 1,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples for the intervals.")] = 1000,
+    floors: Annotated[
+        int, typer.Option(metavar="N", help="Check quality floors in so many random calibrations, e.g. 200; 0: do not.")
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes as many as there are cores, at most 2.")] = 0,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -55,6 +58,7 @@ def evaluate(
             seed=seed,
             seeds=seeds,
             resamples=resamples,
+            floors=floors,
             workers=workers or min(2, os.cpu_count() or 1),
             progress=bar,
         )

@@ -26,10 +26,12 @@ def draw(console: Any, found: Evaluation) -> None:
     if found.left_out:
         console.print(f"{found.left_out} queries have no scored outcome, and are left out.")
     _methods(console, found)
+    _peers(console, found)
     _headline(console, found)
     _own_cost(console, found)
     _calibration(console, found)
     _budgets(console, found)
+    _floors(console, found)
 
 
 def _methods(console: Any, found: Evaluation) -> None:
@@ -63,6 +65,19 @@ def _methods(console: Any, found: Evaluation) -> None:
     lead = ("method", "AIQ", "over log cost", "EMAFusion's lead over log cost, in points, with 95 % interval")
     low, high = usd_per_thousand(comparison.cheapest), usd_per_thousand(comparison.dearest)
     _table(console, f"Area under the frontier, from {low} (cheapest candidate) to {high} (dearest)", lead, areas)
+
+
+def _peers(console: Any, found: Evaluation) -> None:
+    def said(number: float | None, digits: int, unit: str = "") -> str:
+        return "-" if number is None else f"{number:.{digits}f}{unit}"
+
+    rows = []
+    for name, p in found.comparison.peers.items():
+        thresholds = (said(None if x is None else 100 * x, 1, " %") for x in (p.cpt_50, p.cpt_80))
+        gains = (said(p.perf_gain, 1, " %"), said(p.cost_save, 1, " %"))
+        rows.append((name, said(p.apgr, 3), *thresholds, *gains, said(p.arena, 4), said(p.regret_share, 4)))
+    heads = ("method", "APGR", "CPT(50 %)", "CPT(80 %)", "PerfGain", "CostSave", "RouterArena", "regret, of the value")
+    _table(console, "Under the metrics of other papers (the report explains them, and has more)", heads, rows)
 
 
 def _headline(console: Any, found: Evaluation) -> None:
@@ -106,22 +121,49 @@ def _few(rows: Sequence[AtOwnCost]) -> Iterator[AtOwnCost]:
 def _calibration(console: Any, found: Evaluation) -> None:
     c = found.calibration
     rows = []
-    for name, ece in c.forecast.items():
-        answers, own = c.accepted.get(name, (0, None))
-        rows.append((name, str(answers), "-" if own is None else f"{own:.4f}", f"{ece:.4f}"))
+    for name, before in c.forecast.items():
+        own = c.accepted.get(name)
+        after = ("0", "-", "-") if own is None else (str(own.answers), f"{own.ece:.4f}", f"{own.brier:.4f}")
+        rows.append((name, *after, f"{before.ece:.4f}", f"{before.brier:.4f}"))
     title = f"Calibration: ECE {c.ece:.4f} (worst operating point {c.worst_point:.4f}), Brier {c.brier:.4f}"
-    _table(console, title, ("candidate", "answers accepted", "ECE of the confidence", "ECE of the forecast"), rows)
+    heads = ("candidate", "answers accepted", "ECE of the confidence", "Brier", "ECE of the forecast", "Brier")
+    _table(console, title, heads, rows)
 
 
 def _budgets(console: Any, found: Evaluation) -> None:
     rows = [
-        (usd_per_thousand(b.budget), usd_per_thousand(b.spent), f"{100 * (b.spent / b.budget - 1):+.1f} %",
-         "-" if b.quality is None else f"{b.quality:.4f}")
+        (
+            usd_per_thousand(b.budget),
+            usd_per_thousand(b.spent),
+            f"{100 * b.off_by:+.1f} %",
+            "-" if b.spread is None else f"{100 * b.spread:.1f} %",
+            "-" if b.quality is None else f"{b.quality:.4f}",
+        )
         for b in found.budgets
-    ]  # fmt: skip
+    ]
     if rows:
-        title = f"Average budgets, kept by the engine with pacing over {found.budgets[0].queries} queries (first fold)"
-        _table(console, title, ("budget", "spent", "off by", "quality"), rows)
+        first = found.budgets[0]
+        title = f"Average budgets, {first.queries} queries (parts: {len(first.by_fold)})"
+        _table(console, title, ("budget", "spent", "off by", "deviation over parts", "quality"), rows)
+
+
+def _floors(console: Any, found: Evaluation) -> None:
+    rows = [
+        (
+            f"{check.reference} ({check.role})",
+            f"{check.floor:g}",
+            *(f"{100 * x:.1f} %" for x in (check.held, check.held_on_half, check.fell_back, check.quality, check.cost)),
+        )
+        for check in found.floors
+    ]
+    if rows:
+        title = f"Quality floors in {found.floors[0].calibrations} random calibrations (promised: held in 90 %)"
+        heads = ("reference", "floor", "held", "on the other half", "fell back", "quality, of its", "cost, of its")
+        _table(console, title, heads, rows)
+        console.print(
+            "held: judged by all held-out queries, calibrated on a small draw of them. on the other half: judged by\n"
+            "a half that is a sample itself, calibrated on the first. fell back: the reference had to answer."
+        )
 
 
 def _table(console: Any, title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

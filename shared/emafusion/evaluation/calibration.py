@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from emafusion.evaluation.metrics import brier_score, expected_calibration_error, reliability
 from emafusion.evaluation.points import Array, Points
 
-__all__ = ["Calibration", "calibration"]
+__all__ = ["Believed", "Calibration", "calibration"]
+
+
+class Believed(NamedTuple):
+    """How a probability fared over some answers: how many, calibration error, Brier score."""
+
+    answers: int
+    ece: float
+    brier: float
+
+    @classmethod
+    def of(cls, confidence: Array, score: Array) -> Believed:
+        return cls(len(score), expected_calibration_error(confidence, score), brier_score(confidence, score))
 
 
 @dataclass(frozen=True)
@@ -23,28 +35,30 @@ class Calibration:
     worst_point
         The largest calibration error of any one operating point.
     accepted
-        By candidate: (answers accepted from it, calibration error of the confidence in them).
+        By candidate: the confidence in the answers that were accepted from it.
     forecast
-        By candidate: calibration error of the forecast before any answer, over all queries.
-    bins
-        Reliability of the accepted answers.
+        By candidate: the forecast before any answer, over all queries with a score of it.
+    bins, forecast_bins
+        Reliability of the accepted answers, and of the forecasts of all candidates together.
     """
 
     ece: float
     brier: float
     worst_point: float
-    accepted: dict[str, tuple[int, float]]
-    forecast: dict[str, float]
+    accepted: dict[str, Believed]
+    forecast: dict[str, Believed]
     bins: list[dict[str, float]]
+    forecast_bins: list[dict[str, float]]
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "ece": self.ece,
             "brier": self.brier,
             "worst_point_ece": self.worst_point,
-            "accepted": {name: {"answers": n, "ece": ece} for name, (n, ece) in self.accepted.items()},
-            "forecast_ece": self.forecast,
+            "accepted": {name: believed._asdict() for name, believed in self.accepted.items()},
+            "forecast": {name: believed._asdict() for name, believed in self.forecast.items()},
             "bins": self.bins,
+            "forecast_bins": self.forecast_bins,
         }
 
 
@@ -56,7 +70,7 @@ def calibration(mine: Points, forecast: Array, score: Array, candidates: Sequenc
     for j, name in enumerate(candidates):
         own = answered == j
         if own.any():
-            accepted[name] = int(own.sum()), expected_calibration_error(confidence[own], outcome[own])
+            accepted[name] = Believed.of(confidence[own], outcome[own])
     known = score == score
     return Calibration(
         ece=expected_calibration_error(confidence, outcome),
@@ -64,9 +78,10 @@ def calibration(mine: Points, forecast: Array, score: Array, candidates: Sequenc
         worst_point=max(expected_calibration_error(c, s) for c, s in zip(mine.confidence, mine.score)),
         accepted=accepted,
         forecast={
-            name: expected_calibration_error(forecast[known[:, j], j], score[known[:, j], j])
+            name: Believed.of(forecast[known[:, j], j], score[known[:, j], j])
             for j, name in enumerate(candidates)
             if known[:, j].any()
         },
         bins=reliability(confidence, outcome),
+        forecast_bins=reliability(forecast[known], score[known]),
     )

@@ -27,6 +27,7 @@ from emafusion.evaluation.metrics import (
     oracle_gap_recovered,
     quality_at_cost,
 )
+from emafusion.evaluation.peer_figures import PeerFigures, peer_figures
 from emafusion.evaluation.points import Array, Points
 
 __all__ = ["AtOwnCost", "Comparison", "Standing", "compare"]
@@ -107,6 +108,7 @@ class Comparison:
     differences: Mapping[str, Interval]
     """EMAFusion's area over log cost less each method's."""
     own_cost: tuple[AtOwnCost, ...]
+    peers: Mapping[str, PeerFigures]
     resamples: int = 1000
     frontiers: Mapping[str, tuple[list[float], list[float]]] = field(default_factory=dict)
 
@@ -115,7 +117,9 @@ class Comparison:
             "values": self.values.tolist(),
             "cost_range": [self.cheapest, self.dearest],
             "average_candidate_cost": self.average,
-            "methods": {name: standing.as_dict() for name, standing in self.standings.items()},
+            "methods": {
+                name: {**standing.as_dict(), **self.peers[name].as_dict()} for name, standing in self.standings.items()
+            },
             "headline": {name: interval.as_dict() for name, interval in self.headline.items()},
             "log_area_difference": {name: interval.as_dict() for name, interval in self.differences.items()},
             "at_own_cost": [row.as_dict() for row in self.own_cost],
@@ -132,7 +136,7 @@ def compare(
     Parameters
     ----------
     points
-        By method, all over the same queries; must hold "EMAFusion", "best single" and "oracle".
+        By method, all over the same queries; must hold "EMAFusion", "cheapest", "best single" and "oracle".
     candidate_costs : (m,)
         Mean cost of each candidate, USD a query: their range is that of the areas.
     """
@@ -160,6 +164,7 @@ def compare(
         _headline(samples, standings, points, average),
         differences,
         tuple(rows),
+        peer_figures(points, values, average),
         resamples,
         {name: (mine.mean_cost.tolist(), mine.quality.tolist()) for name, mine in points.items()},
     )

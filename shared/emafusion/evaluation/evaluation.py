@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 from emafusion.encoders.base import Encoder
 from emafusion.errors import ConfigError, LogError
 from emafusion.evaluation.breakdown import CategoryRow, Waste, by_category, most_for_nothing
-from emafusion.evaluation.budgets import BUDGETS, Adherence, BudgetRun, adherence
+from emafusion.evaluation.budgets import BUDGETS, Adherence, BudgetRun, adherence, pooled
 from emafusion.evaluation.calibration import Calibration, calibration
 from emafusion.evaluation.comparison import Comparison, compare
+from emafusion.evaluation.floors import FloorCheck
 from emafusion.evaluation.folds import (
     EMAFUSION,
     FoldResult,
@@ -22,12 +22,14 @@ from emafusion.evaluation.folds import (
     run_split,
     split_rows,
 )
+from emafusion.evaluation.gathering import display_point, held_out_floors, joined, task_labels, winners
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource, in_processes, read_all_answers
+from emafusion.evaluation.verifications import recorded_verifications
+from emafusion.learning import fitting
 from emafusion.learning.table import Answers, LogTable, tabulate
 from emafusion.log import LoggedQuery
 from emafusion.taxonomy.classifier import TaxonomyClassifier
-from emafusion.taxonomy.labels import Taxonomy
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -58,6 +60,7 @@ class Evaluation:
     comparison: Comparison
     calibration: Calibration
     budgets: tuple[Adherence, ...]
+    floors: tuple[FloorCheck, ...]
     display_point: int
     categories: tuple[CategoryRow, ...]
     tasks: tuple[CategoryRow, ...]
@@ -77,6 +80,7 @@ class Evaluation:
             **self.comparison.as_dict(),
             "calibration": self.calibration.as_dict(),
             "budgets": [run.as_dict() for run in self.budgets],
+            "floors": [check.as_dict() for check in self.floors],
             "display_point": self.display_point,
             "categories": [row.as_dict() for row in self.categories],
             "tasks": [row.as_dict() for row in self.tasks],
@@ -95,6 +99,7 @@ def evaluate(
     resamples: int = 1000,
     workers: int = 1,
     budgets: Sequence[float] = BUDGETS,
+    floors: int = 0,
     progress: Callable[[str, float], None] = SILENT,
 ) -> Evaluation:
     """Compare EMAFusion with its baselines.
@@ -105,20 +110,22 @@ def evaluate(
         Fit on ``entries`` and answer ``test``; without ``test``, cross-validate on ``entries``.
     folds, seed, seeds
         Folds, and the seeds of their splits: ``seed .. seed + seeds - 1``. Scores and costs of a query are averaged
-        over the seeds; calibration, budgets and breakdown are those of the first.
+        over the seeds; calibration, budgets, floors and breakdown are those of the first.
     workers
         Processes. With more than one, a script must guard its entry with ``if __name__ == "__main__"``.
     budgets
-        USD a query that the engine is asked to keep on the first fold.
+        USD a query that the engine is asked to keep on the test part of every fold.
+    floors
+        Calibrations with which quality floors are checked, see :mod:`emafusion.evaluation.floors`; 0 for none.
 
     Raises
     ------
     ConfigError
-        If ``folds``, ``seeds`` or ``resamples`` make no sense for the log.
+        If ``folds``, ``seeds``, ``resamples`` or ``floors`` make no sense for the log.
     LogError
         If too few queries have scores.
     """
-    _check(entries, folds, seeds, resamples, cross_validated=test is None)
+    _check(entries, folds, seeds, resamples, floors, cross_validated=test is None)
     if encoder is None:
         from emafusion.encoders import default_encoder
 
@@ -135,25 +142,37 @@ def evaluate(
     values = _values(table)
     source = EncoderSource.of(encoder)
     plan = _plan(len(entries), len(everything), folds, range(seed, seed + seeds))
-    splits = [Split(table, answers, vectors, labels, source, tr, te, values, s) for s, tr, te in plan]
+    verified = recorded_verifications(everything, table.candidates)
+    # As many values as a fitted curve holds, over the same range.
+    grid = np.geomspace(values[0], values[-1], fitting.GRID) if floors else None
+    splits = [
+        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None)
+        for s, tr, te in plan
+    ]
     results: list[FoldResult] = in_processes(
-        run_split, splits, workers, lambda done: progress("fitting and answering folds", 0.16 + 0.66 * done)
+        run_split, splits, workers, lambda done: progress("fitting and answering folds", 0.16 + 0.54 * done)
     )
-    jobs = [BudgetRun(results[0].model, source, [everything[i] for i in results[0].rows], usd) for usd in budgets]
-    kept = in_processes(adherence, jobs, workers, lambda done: progress("keeping budgets", 0.82 + 0.1 * done))
-    progress("comparing", 0.92)
+    first = [result for (s, _, _), result in zip(plan, results) if s == seed]
+    jobs = [BudgetRun(r.model, source, [everything[i] for i in r.rows], usd) for usd in budgets for r in first]
+    runs = in_processes(adherence, jobs, workers, lambda done: progress("keeping budgets", 0.7 + 0.24 * done))
+    kept = [pooled(runs[i : i + len(first)]) for i in range(0, len(runs), len(first))]
+    progress("comparing", 0.94)
     return _gathered(
-        everything, table, answers, labels, values, plan, results, kept, encoder, test is None, resamples, seed
+        everything, table, answers, labels, values, plan, results, kept, encoder, test is None, resamples, seed, floors
     )
 
 
-def _check(entries: Sequence[LoggedQuery], folds: int, seeds: int, resamples: int, *, cross_validated: bool) -> None:
+def _check(
+    entries: Sequence[LoggedQuery], folds: int, seeds: int, resamples: int, floors: int, *, cross_validated: bool
+) -> None:
     if cross_validated and not 2 <= folds <= len(entries) // 2:
         raise ConfigError(f"--folds {folds}: give a number from 2 to half the {len(entries)} queries of the log")
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds}: give at least 1")
     if resamples < 100:
         raise ConfigError(f"resamples={resamples}: an interval needs at least 100")
+    if floors and floors < 20:
+        raise ConfigError(f"--floors {floors}: give 0 for no check, or at least 20 calibrations")
     scored = sum(any(o.score is not None for o in entry.outcomes.values()) for entry in entries)
     needed = 50 * folds // (folds - 1) + 1 if cross_validated else 50
     if scored < needed:
@@ -190,9 +209,10 @@ def _gathered(
     cross_validated: bool,
     resamples: int,
     seed: int,
+    floors: int,
 ) -> Evaluation:
     seeds = sorted({s for s, _, _ in plan})
-    runs = [_joined([r for (s, _, _), r in zip(plan, results) if s == one], len(table)) for one in seeds]
+    runs = [joined([r for (s, _, _), r in zip(plan, results) if s == one], len(table)) for one in seeds]
     rows = runs[0][0]
     points = {name: Points.mean([run[1][name] for run in runs]) for name in runs[0][1]}
     first, forecast = runs[0][1], runs[0][2]
@@ -201,7 +221,7 @@ def _gathered(
     cost = np.where(known, table.cost[rows], np.nan)
     mean = np.array([np.nanmean(c) for c in cost.T if (~np.isnan(c)).any()])
     comparison = compare(points, values, mean, resamples=resamples, seed=seed)
-    point = _display_point([r.model.curve for r in results], values, comparison.average / 4)
+    point = display_point([r.model.curve for r in results], values, comparison.average / 4)
     mine, single, best = first[EMAFUSION], first["best single"], first["oracle"]
     kept = [entries[i] for i in rows]
     tasks = [str(entry.task) for entry in kept if entry.task]
@@ -217,46 +237,10 @@ def _gathered(
         comparison=comparison,
         calibration=calibration(mine, forecast, score, table.candidates),
         budgets=tuple(budgets),
+        floors=tuple(held_out_floors(results, rows, values, score, cost, table.candidates, floors, seed)),
         display_point=point,
-        categories=tuple(by_category(_task_labels(labels[rows]), mine, single, best, point)),
+        categories=tuple(by_category(task_labels(labels[rows]), mine, single, best, point)),
         tasks=tuple(by_category([str(e.task) for e in kept], mine, single, best, point)) if tasks else (),
         waste=tuple(most_for_nothing(kept, table.candidates, mine, point, score, cost)),
-        best_single=_winners(table, plan),
+        best_single=winners(table, plan),
     )
-
-
-def _joined(results: Sequence[FoldResult], n: int) -> tuple[IntArray, dict[str, Points], Array]:
-    """Folds of one seed put together: the rows of the log that were answered, points by method, forecasts."""
-    rows = np.sort(np.concatenate([r.rows for r in results]))
-    place = np.full(n, -1)
-    place[rows] = np.arange(len(rows))
-    where = [place[r.rows] for r in results]
-    points = {name: Points.join([r.points[name] for r in results], where, len(rows)) for name in results[0].points}
-    forecast = np.zeros((len(rows), results[0].forecast.shape[1]))
-    for mine, result in zip(where, results):
-        forecast[mine] = result.forecast
-    return rows, points, forecast
-
-
-def _display_point(curves: Sequence[Any], values: Array, budget: float) -> int:
-    """The value nearest to what the training parts' curves say spends the budget."""
-    wanted = np.median([np.log(curve.value_for_budget(budget)) for curve in curves if curve is not None])
-    return int(np.abs(np.log(values) - wanted).argmin())
-
-
-def _task_labels(labels: Array) -> list[str]:
-    """The likeliest task of each query, from its category probabilities."""
-    taxonomy = Taxonomy.default()
-    names = taxonomy.labels("task")
-    by_task = labels.reshape(len(labels), len(names), -1).sum(2)
-    return [names[i] for i in by_task.argmax(1)]
-
-
-def _winners(table: LogTable, plan: Sequence[tuple[int, IntArray, IntArray]]) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for _, train, _ in plan:
-        part = np.where(table.asked, table.score, np.nan)[train]
-        known = ~np.isnan(part)
-        mean = np.where(known, part, 0.0).sum(0) / np.maximum(known.sum(0), 1)
-        found[table.candidates[int(np.where(known.mean(0) >= 0.2, mean, -1.0).argmax())]] += 1
-    return dict(found.most_common())

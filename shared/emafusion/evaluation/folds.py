@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from emafusion.learning.table import Answers, LogTable
 from emafusion.policies.trade_off import TradeOff
 from emafusion.routers.artefact import RoutingModel
 
-__all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "run_split", "split_rows"]
+__all__ = ["EMAFUSION", "FoldResult", "Split", "emafusion_points", "fold_of", "run_split", "split_rows"]
 
 EMAFUSION = "EMAFusion"
 
@@ -36,6 +36,8 @@ class Split:
     test: IntArray
     values: Array
     seed: int
+    verification: Array | None = None
+    floor_values: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,15 @@ class FoldResult:
     points : by method
     forecast : (t, m)
         Forecast probability of a good answer of each candidate before any answer.
+    under_floors
+        EMAFusion as a quality floor would have it, at each value that one may choose; None where not asked for.
     """
 
     rows: IntArray
     points: Mapping[str, Points]
     forecast: Array
     model: RoutingModel
+    under_floors: Points | None = None
 
 
 def split_rows(n: int, folds: int, seed: int) -> list[tuple[IntArray, IntArray]]:
@@ -69,12 +74,14 @@ def run_split(split: Split) -> FoldResult:
 
     # Several processes that each use all cores only get in each other's way.
     with threadpool_limits(limits=1):
-        fold, rows = _fold(split)
+        fold, rows = fold_of(split)
         points = {EMAFUSION: emafusion_points(fold)} | {name: play(fold) for name, play in BASELINES.items()}
-    return FoldResult(rows, points, fold.test.recording.p, fold.model)
+        free = None if split.floor_values is None else _simulated(fold, split.floor_values)
+    return FoldResult(rows, points, fold.test.recording.p, fold.model, free)
 
 
-def _fold(split: Split) -> tuple[Fold, IntArray]:
+def fold_of(split: Split) -> tuple[Fold, IntArray]:
+    """Fit on the training rows: the fold that every method is given, and the rows of its test part."""
     train, test = split.train, split.test
     test = test[(split.table.asked & ~np.isnan(split.table.score))[test].any(1)]
     model, forecasts = _fitted(split)
@@ -85,7 +92,8 @@ def _fold(split: Split) -> tuple[Fold, IntArray]:
         table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
         recording = record(model, table, answers, vectors, expected)
         recording = with_evidence(recording, model.belief, table, answers, expected)
-        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording))
+        verified = None if split.verification is None else split.verification[rows]
+        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, verified))
     # Only outcomes with a score can be counted, so only those may be chosen, by any method.
     parts[1] = replace(parts[1], recording=replace(parts[1].recording, asked=parts[1].available))
     return Fold(parts[0], parts[1], split.values, model, split.seed), test
@@ -105,14 +113,20 @@ def _fitted(split: Split) -> tuple[RoutingModel, Any]:
 
 def emafusion_points(fold: Fold) -> Points:
     """EMAFusion at each value of a good answer, with the terms that serving would use (its guard included)."""
-    model, recording = fold.model, fold.test.recording
+    model = fold.model
     pool = Pool([Candidate(name, name=name, price=model.prices[name]) for name in model.candidates])
     trade_off = TradeOff(pool, model.curve)
+    terms = [trade_off.terms(Objective(usd_value=float(value))) for value in fold.values]
+    return _simulated(fold, np.array([each.value for each in terms]), [each.only for each in terms])
+
+
+def _simulated(fold: Fold, values: Array, confined: Sequence[Sequence[str]] | None = None) -> Points:
+    """The policy at each value, its choice confined to some candidates where any are named."""
+    names = fold.model.candidates
     runs = []
-    for value in fold.values:
-        terms = trade_off.terms(Objective(usd_value=float(value)))
-        only = np.array([not terms.only or name in terms.only for name in model.candidates])
-        runs.append(simulate(recording, model.belief, terms.value, only=only))
+    for value, only in zip(values, confined or [()] * len(values)):
+        allowed = np.array([not only or name in only for name in names])
+        runs.append(simulate(fold.test.recording, fold.model.belief, float(value), only=allowed))
     return Points(
         score=np.stack([run.score for run in runs]),
         cost=np.stack([run.cost for run in runs]),

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["require_extra", "write_report"]
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-DRAWN = ("pairwise cascades", "k-nearest neighbours", "k-means table", "taxonomy only", "learned only", "cascade only")
-"""Baselines whose frontiers are drawn; single points and bounds are drawn besides."""
+ROUTERS = ("k-nearest neighbours", "k-means table", "multilayer perceptron", "matrix factorisation", "linear bandit")
+CASCADES = ("pairwise cascades", "threshold cascades", "AutoMix")
+PARTS = ("taxonomy only", "learned only", "cascade only")
+DRAWN = {
+    "zero-router hull": {"color": "#888888", "ls": "--"},
+    **{name: {"color": f"C{i}", "ls": "-"} for i, name in enumerate(ROUTERS)},
+    **{name: {"color": color, "ls": "--"} for name, color in zip(CASCADES, ("C5", "C6", "C8"))},
+    **{name: {"color": f"C{i}", "ls": ":"} for i, name in enumerate(PARTS)},
+}
+"""Baselines whose frontiers are drawn, and how; single points and bounds are drawn besides."""
 
 
 def require_extra() -> None:
@@ -48,7 +56,7 @@ def write_report(found: Evaluation, path: str | Path, *, title: str) -> None:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"thousand": _thousand, "percent": _percent, "signed": _signed}
+    environment.filters |= {"thousand": _thousand, "percent": _percent, "signed": _signed, "figure": _figure_or_dash}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,
         found=found,
@@ -72,18 +80,22 @@ def _signed(points: float) -> str:
     return f"{100.0 * points:+.2f}"
 
 
+def _figure_or_dash(number: float | None, digits: int = 3) -> str:
+    return "–" if number is None else f"{number:.{digits}f}"
+
+
 def _frontier_plot(found: Evaluation) -> Any:
     """Cost (log) against quality: every method's hull, every candidate's bound."""
     comparison = found.comparison
-    figure, axes = _figure(8.0, 4.8)
+    figure, axes = _figure(10.0, 5.2)
     for name in (*DRAWN, EMAFUSION):
-        if name not in comparison.frontiers:
-            continue
         cost, quality = (np.array(x) for x in comparison.frontiers[name])
         on = frontier(cost, quality)
-        main = name == EMAFUSION
-        style = {"lw": 2.6, "color": "#c0392b", "zorder": 5} if main else {"lw": 1.2, "alpha": 0.85}
-        axes.plot(1000 * cost[on], quality[on], marker="o", ms=4 if main else 2.5, label=name, **style)
+        if name == EMAFUSION:
+            style: dict[str, Any] = {"lw": 2.6, "color": "#c0392b", "ms": 4, "zorder": 5}
+        else:
+            style = {"lw": 1.2, "alpha": 0.85, "ms": 2.5, **DRAWN[name]}
+        axes.plot(1000 * cost[on], quality[on], marker="o", label=name, **style)
     for name, marker in (("best single", "*"), ("cheapest", "v"), ("dearest", "^"), ("random", "x")):
         cost, quality = (np.array(x) for x in comparison.frontiers[name])
         axes.plot(1000 * cost[:1], quality[:1], marker, ms=9 if marker == "*" else 6, color="#333333", label=name)
@@ -92,31 +104,35 @@ def _frontier_plot(found: Evaluation) -> Any:
     axes.set_xscale("log")
     axes.set_xlabel("USD per 1,000 queries")
     axes.set_ylabel("quality (mean score)")
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(alpha=0.25)
     return _svg(figure, "frontier")
 
 
 def _reliability_plot(found: Evaluation) -> Any:
-    """Confidence against quality, with how many answers each bin holds."""
-    bins = found.calibration.bins
-    figure, axes = _figure(4.8, 4.4)
-    axes.plot([0, 1], [0, 1], ":", color="#333333", lw=1)
-    confidence, quality = ([b[name] for b in bins] for name in ("confidence", "quality"))
-    count = np.array([b["count"] for b in bins])
-    axes.scatter(confidence, quality, s=20 + 260 * count / count.max(), color="#c0392b", alpha=0.75)
-    axes.plot(confidence, quality, color="#c0392b", lw=1)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="quality of the answers accepted with it")
-    axes.grid(alpha=0.25)
+    """What was believed against what came of it, with how many answers each bin holds: after answers, and before."""
+    calibration = found.calibration
+    figure, (after, before) = _figure(9.6, 4.4, columns=2)
+    for axes, bins, said, of in (
+        (after, calibration.bins, "confidence", "quality of the answers accepted with it"),
+        (before, calibration.forecast_bins, "forecast before any answer", "quality of the answers, all candidates"),
+    ):
+        axes.plot([0, 1], [0, 1], ":", color="#333333", lw=1)
+        believed, quality = ([b[name] for b in bins] for name in ("confidence", "quality"))
+        count = np.array([b["count"] for b in bins])
+        axes.scatter(believed, quality, s=20 + 260 * count / count.max(), color="#c0392b", alpha=0.75)
+        axes.plot(believed, quality, color="#c0392b", lw=1)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=said, ylabel=of)
+        axes.grid(alpha=0.25)
     return _svg(figure, "reliability")
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     """A figure that touches no global state: no window, no back end is chosen."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
+    return figure, figure.subplots(1, columns)
 
 
 def _svg(figure: Any, name: str) -> Any:

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from emafusion.evaluation.baselines.automix import automix
+from emafusion.evaluation.baselines.bandit import linear_bandit
 from emafusion.evaluation.baselines.cascade_only import cascade_only
 from emafusion.evaluation.baselines.chance import random_choice
 from emafusion.evaluation.baselines.clusters import k_means_table
+from emafusion.evaluation.baselines.factorisation import matrix_factorisation
 from emafusion.evaluation.baselines.fold import Baseline, Fold, Part
 from emafusion.evaluation.baselines.learned_only import learned_only
+from emafusion.evaluation.baselines.mlp import multilayer_perceptron
 from emafusion.evaluation.baselines.neighbours import k_nearest
 from emafusion.evaluation.baselines.oracle import oracle
 from emafusion.evaluation.baselines.pairwise import pairwise_cascade
 from emafusion.evaluation.baselines.single import best_single, cheapest, dearest, zero_router
 from emafusion.evaluation.baselines.taxonomy_only import taxonomy_only
+from emafusion.evaluation.baselines.threshold_cascade import threshold_cascade
 
 __all__ = [
     "BASELINES",
     "Baseline",
     "Fold",
     "Part",
+    "automix",
     "best_single",
     "cascade_only",
     "cheapest",
@@ -31,10 +37,14 @@ __all__ = [
     "k_means_table",
     "k_nearest",
     "learned_only",
+    "linear_bandit",
+    "matrix_factorisation",
+    "multilayer_perceptron",
     "oracle",
     "pairwise_cascade",
     "random_choice",
     "taxonomy_only",
+    "threshold_cascade",
     "zero_router",
 ]
 
@@ -46,7 +56,12 @@ BASELINES: Mapping[str, Baseline] = {
     "zero-router hull": zero_router,
     "k-nearest neighbours": k_nearest,
     "k-means table": k_means_table,
+    "multilayer perceptron": multilayer_perceptron,
+    "matrix factorisation": matrix_factorisation,
+    "linear bandit": linear_bandit,
     "pairwise cascades": pairwise_cascade,
+    "threshold cascades": threshold_cascade,
+    "AutoMix": automix,
     "taxonomy only": taxonomy_only,
     "learned only": learned_only,
     "cascade only": cascade_only,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +33,8 @@ class Part:
         EMAFusion's own; out of fold on the training part.
     recording : Recording
         The part as a policy meets it.
+    verification : (n, m), optional
+        Share of recorded verifications that call an answer correct; NaN where there are none.
     """
 
     table: LogTable
@@ -40,6 +43,7 @@ class Part:
     labels: Array
     forecasts: Forecasts
     recording: Recording
+    verification: Array | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -77,6 +81,7 @@ class Part:
             labels=self.labels[rows],
             forecasts=self.forecasts.take(rows),
             recording=self.recording.take(rows),
+            verification=None if self.verification is None else self.verification[rows],
         )
 
 
@@ -95,6 +100,16 @@ class Fold:
     values: Array
     model: RoutingModel
     seed: int
+
+    @cached_property
+    def answer_scores(self) -> tuple[Array, Array]:
+        """Probability that an answer which has been seen is good: on the training part out of fold, on the test part.
+
+        Kept, for several cascades read it.
+        """
+        from emafusion.evaluation.baselines.answer_scores import answer_scores
+
+        return answer_scores(self.train, self.test, self.seed)
 
 
 Baseline: TypeAlias = Callable[[Fold], Points]
