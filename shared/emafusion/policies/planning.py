@@ -272,16 +272,18 @@ def _evaluate(
         unseen, forecast, _NONE, ran_count[:, :, None], ran=False, intercept=intercepts[0][picked][:, None, :]
     )
 
-    # Candidates tried on the way: right if their group is, or as strays beside it.
-    ran_p = theta @ stray.swapaxes(1, 2)
-    surely = (1.0 - stray).swapaxes(1, 2)
-    for c in range(shape.clusters + shape.depth):
-        ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
-    own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
-    ran_p = calibration.confidence(
-        ran_p, forecast, own_size, ran_count[:, :, None], ran=True, intercept=intercepts[1][picked][:, None, :]
-    )
-    stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
+    stop_p = np.full(log_z.shape, -1.0)
+    if shape.depth:
+        # Candidates tried on the way: right if their group is, or as strays beside it.
+        ran_p = theta @ stray.swapaxes(1, 2)
+        surely = (1.0 - stray).swapaxes(1, 2)
+        for c in range(shape.clusters + shape.depth):
+            ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
+        own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
+        ran_p = calibration.confidence(
+            ran_p, forecast, own_size, ran_count[:, :, None], ran=True, intercept=intercepts[1][picked][:, None, :]
+        )
+        stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
 
     if problem.usable.any():
         stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, sizes, order, ran_count))
