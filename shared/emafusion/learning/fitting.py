@@ -18,6 +18,7 @@ from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.certificate import certified_share
 from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
@@ -46,7 +47,7 @@ __all__ = [
 
 GRID = 13
 """Values of a good answer at which the curve is measured."""
-CURVE_ROWS = 1200
+CURVE_ROWS = 2500
 SILENT: Callable[[str, float], None] = lambda stage, done: None  # noqa: E731
 
 
@@ -276,17 +277,12 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
         cost=tuple(np.maximum.accumulate([float(run.cost.mean()) for run in runs]).tolist()),
         quality=tuple(float(np.nanmean(run.score)) for run in runs),
         advantage=tuple(_advantage(part, run.score, run.cost, v) for run, v in zip(runs, values.tolist())),
-        shortfall={n: tuple(_gap(run.score, part.score[:, names.index(n)]) for run in runs) for n in alone},
+        certified={
+            n: tuple(certified_share(run.score, part.score[:, names.index(n)], seed=seed) for run in runs)
+            for n in alone
+        },
         alone=alone,
     )
-
-
-def _gap(score: Array, reference: Array) -> tuple[float, float]:
-    """Mean and standard error of the paired difference, where both are known."""
-    gap = (score - reference)[~np.isnan(score) & ~np.isnan(reference)]
-    if not len(gap):
-        return -1.0, 1.0
-    return float(gap.mean()), float(gap.std() / np.sqrt(len(gap)) + 1e-4)
 
 
 def _advantage(part: Recording, score: Array, cost: Array, value: float) -> float:
