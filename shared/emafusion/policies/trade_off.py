@@ -23,6 +23,8 @@ UNPACED_VALUE = 30.0
 """First guess of a good answer's worth, in budgets, where no curve says better."""
 FLOOR_VALUE = 100.0
 """Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
+MOST_CARRIED = 4.0
+"""Log of the factor by which the value for a budget may be corrected for good."""
 EVIDENCE = 1.0
 """Standard errors by which the policy must have beaten the best single candidate."""
 
@@ -96,26 +98,33 @@ class Curve:
 class Pacer:
     """Holds an average budget: raises or lowers the value of a good answer as spending runs under or over.
 
-    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries: dual ascent on the budget
-    constraint. What is not spent early can be spent later, and a lasting misfit costs a few dozen budgets once rather
-    than a share of every one. The state is two sums; a lock is all that concurrency needs.
+    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries (dual ascent on the budget
+    constraint), plus what that has amounted to over time: where the curve is wrong for good, the first term alone would
+    settle at a lasting debt or saving. The second pays it off, at the pace at which the two together do not oscillate
+    when cost grows with the square root of value or faster.
     """
 
     def __init__(self, budget: float, *, horizon: float = 30.0) -> None:
         self.budget, self.horizon = budget, horizon
-        self.spent, self.queries = 0.0, 0
+        self.spent, self.queries, self.carried = 0.0, 0, 0.0
         self._lock = threading.Lock()
 
     def factor(self) -> float:
         """By what to multiply the value now."""
         with self._lock:
-            left = self.queries * self.budget - self.spent
-        return float(np.exp(np.clip(left / (self.horizon * self.budget), -7.0, 7.0)))
+            left, carried = self._left(), self.carried
+        return float(np.exp(np.clip(left / self.horizon + carried, -7.0, 7.0)))
 
     def settle(self, cost_usd: float) -> None:
         with self._lock:
             self.spent += cost_usd
             self.queries += 1
+            self.carried += float(np.clip(self._left(), -self.horizon, self.horizon)) / (8.0 * self.horizon**2)
+            self.carried = min(max(self.carried, -MOST_CARRIED), MOST_CARRIED)
+
+    def _left(self) -> float:
+        """What is left over so far, in budgets of one query."""
+        return self.queries - self.spent / self.budget
 
 
 class TradeOff:
