@@ -100,6 +100,7 @@ def evaluate(
     workers: int = 1,
     budgets: Sequence[float] = BUDGETS,
     floors: int = 0,
+    ablate: bool = False,
     progress: Callable[[str, float], None] = SILENT,
 ) -> Evaluation:
     """Compare EMAFusion with its baselines.
@@ -117,6 +118,8 @@ def evaluate(
         USD a query that the engine is asked to keep on the test part of every fold.
     floors
         Calibrations with which quality floors are checked, see :mod:`emafusion.evaluation.floors`; 0 for none.
+    ablate
+        Also play EMAFusion with one part taken out at a time (:mod:`emafusion.evaluation.ablations`).
 
     Raises
     ------
@@ -146,7 +149,7 @@ def evaluate(
     # As many values as a fitted curve holds, over the same range.
     grid = np.geomspace(values[0], values[-1], fitting.GRID) if floors else None
     splits = [
-        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None)
+        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None, ablate)
         for s, tr, te in plan
     ]
     results: list[FoldResult] = in_processes(
