@@ -192,3 +192,25 @@ def test_every_state_of_a_lattice_is_reached_and_leads_one_level_up(k: int, clus
                 assert shape.level[child] == shape.level[i] + 1
                 reached.add(int(child))
     assert reached == set(range(shape.size))
+
+
+def test_votes_that_only_count_together_are_foreseen() -> None:
+    """One more cheap vote cannot overturn the answer at hand, four can: looking one call ahead gives up."""
+    p, cost = [0.7, 0.68, 0.68, 0.68, 0.68], [0.01, 1e-4, 1e-4, 1e-4, 1e-4]
+    calibration = ConfidenceCalibration().start(5)
+    at_hand = problem(p, cost, 0.05, (0, None, None, None, None), eps=0.02, rho=0.98)
+    near, far = (plan(at_hand, calibration, depth=depth) for depth in (1, 4))
+    assert far.worth[0] >= near.worth[0]
+    apart = problem(p, cost, 0.05, (0, 1, None, None, None), eps=0.02, rho=0.98)
+    assert plan(apart, calibration).action[0] != STOP
+
+
+def test_best_buys_come_first_in_the_shortlist() -> None:
+    from emafusion.policies.planning import shortlist
+
+    pb = problem([0.3, 0.9, 0.8, 0.85], [1e-4, 1e-2, 1e-3, 1e-4], 1.0)
+    picked = shortlist(pb, pb.forecast, 4)[0].tolist()
+    assert picked[0] == 3
+    assert set(picked) == {0, 1, 2, 3}
+    pb.open[:] = [[True, True, True, False]]
+    assert shortlist(pb, pb.forecast, 4)[0].tolist()[-1] == 3
