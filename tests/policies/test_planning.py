@@ -214,3 +214,27 @@ def test_best_buys_come_first_in_the_shortlist() -> None:
     assert set(picked) == {0, 1, 2, 3}
     pb.open[:] = [[True, True, True, False]]
     assert shortlist(pb, pb.forecast, 4)[0].tolist()[-1] == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_candidates_are_asked_together_only_if_none_of_them_could_have_made_the_next_needless(
+    p: list[float], cost: list[float], value: float
+) -> None:
+    calibration = ConfidenceCalibration().start(3)
+    solved = plan(problem(p, cost, value), calibration)
+    together = np.nonzero(solved.together[0])[0].tolist()
+    assert (solved.action[0] in together) == (solved.action[0] != STOP)
+    assert not (solved.commit[0] and len(together) > 1)
+    if len(together) == 2:
+        first = int(solved.action[0])
+        (second,) = set(together) - {first}
+        labels: list[int | None] = [None, None, None]
+        labels[first] = 0
+        after = plan(problem(p, cost, value, tuple(labels)), calibration, depth=4)
+        assert after.action[0] == second
+
+
+def test_votes_that_are_needed_anyway_are_asked_for_together() -> None:
+    solved = plan(problem([0.6, 0.6, 0.6], [1e-4] * 3, 100.0, eps=0.1), ConfidenceCalibration().start(3))
+    assert solved.together[0].sum() >= 2

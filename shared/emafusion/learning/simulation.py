@@ -141,8 +141,10 @@ def simulate(
         answered[ended] = best[stop]
         confidence[ended] = solved.confidence[stop, best[stop]]
         going, tried = active[~stop], action[~stop]
-        ran[going, tried] = True
-        cost[going] += recording.cost[going, tried]
+        now = solved.together[~stop]
+        now[np.arange(len(going)), tried] = True
+        ran[going] |= now
+        cost[going] += np.where(now, recording.cost[going], 0.0).sum(1)
         stands = solved.commit[~stop] & recording.usable[going, tried] & (recording.llr[going, tried] > SURPRISE)
         committed[going[stands]] = tried[stands]
         active = going
