@@ -39,8 +39,8 @@ def no_agreement(fold: Fold) -> Points:
     return refitted(fold.train, fold.test, fold.values, seed=fold.seed, recording=alone)
 
 
-def no_answer_evidence(fold: Fold) -> Points:
-    """Rules and lengths say nothing; unusable answers are still not accepted."""
+def no_rules(fold: Fold) -> Points:
+    """Rules say nothing; unusable answers are still not accepted."""
 
     def silent(recording: Recording) -> Recording:
         return replace(recording, llr=np.zeros_like(recording.llr))
@@ -100,7 +100,7 @@ def _forecast(fold: Fold, part: Part, forecasts: Forecasts) -> Part:
 ABLATIONS: dict[str, Baseline] = {
     "one call ahead": one_call_ahead,
     "without agreement": no_agreement,
-    "without rules and lengths": no_answer_evidence,
+    "without rules": no_rules,
     "without shared difficulty": no_shared_difficulty,
     "without calibration": no_calibration,
     "calibrated on random states": calibrated_on_random_states,

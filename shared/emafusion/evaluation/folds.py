@@ -95,7 +95,7 @@ def fold_of(split: Split) -> tuple[Fold, IntArray]:
     for rows, expected in ((train, forecasts), (test, ahead)):
         table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
         recording = record(model, table, answers, vectors, expected)
-        recording = with_evidence(recording, model.belief, table, answers, expected)
+        recording = with_evidence(recording, model.belief, answers)
         verified = None if split.verification is None else split.verification[rows]
         parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, verified))
     # Only outcomes with a score can be counted, so only those may be chosen, by any method.

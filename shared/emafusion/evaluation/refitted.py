@@ -38,11 +38,8 @@ def refitted(
     depth
         Calls that are looked ahead.
     """
-    model = belief(fit_beliefs(train.recording, train.table, train.answers, train.forecasts, seed=seed))
-    met = [
-        recording(with_evidence(part.recording, model, part.table, part.answers, part.forecasts))
-        for part in (train, test)
-    ]
+    model = belief(fit_beliefs(train.recording, train.table, train.answers, seed=seed))
+    met = [recording(with_evidence(part.recording, model, part.answers)) for part in (train, test)]
     model = calibrate(met[0], model, seed=seed, rounds=rounds, depth=depth)
     served = replace(met[1], asked=test.available)
     return Points.of([simulate(served, model, float(value), depth=depth) for value in values])

@@ -44,6 +44,8 @@ class Belief:
         self.open = np.array([n in allowed for n in self.names])
         self.ran = np.zeros(m, dtype=bool)
         self.usable = np.zeros(m, dtype=bool)
+        self.unseen = np.zeros(m, dtype=bool)
+        """Gave an answer that nobody may look at: it can be accepted, and says nothing."""
         self.label = np.full(m, -1, dtype=np.int64)
         self.answer_llr = np.zeros(m)
         self.final: dict[str, FinalAnswer] = {}
@@ -78,7 +80,7 @@ class Belief:
         return Evidence(
             right=self.right,
             log_nodes=self.log_nodes,
-            ran=self.ran[None],
+            ran=(self.ran & ~self.unseen)[None],
             label=self.label[None],
             llr=self.llr()[None],
             eps=np.array([eps]),
@@ -166,7 +168,7 @@ class Panel:
         belief.ran[j], belief.open[j] = True, False
         belief.replies[name] = reply
         if reply.unseen:
-            belief.usable[j] = True
+            belief.usable[j] = belief.unseen[j] = True
             return []
         findings = rule_verdicts(
             query.text, reply.text, reply.finish_reason, query.schema, query.tools, reply.tool_calls
@@ -175,12 +177,8 @@ class Panel:
         belief.final[name] = final
         belief.usable[j] = not any(f.fatal for f in findings)
         names = frozenset(f.name for f in findings)
-        rules = belief.model.evidence.rule_features(names, final.kind, final.wellformed)
-        tokens = float(reply.usage.output_tokens) if reply.usage else np.nan
-        features = belief.model.evidence.features(
-            rules[None], np.array([tokens]), np.array([belief.forecast.output_tokens[j]]), np.array([j])
-        )
-        belief.answer_llr[j] = float(belief.model.evidence.llr(features)[0])
+        features = belief.model.evidence.features(names, final.kind, final.wellformed)
+        belief.answer_llr[j] = float(belief.model.evidence.llr(features[None])[0])
         self._group(belief)
         return [
             Verdict("rules", name, 0.9 if f.positive else 0.02 if f.fatal else 0.2, f"{f.name}: {f.reason}")

@@ -47,11 +47,12 @@ class _States:
         best = np.zeros_like(ran)
         best[np.arange(len(rows)), np.where(usable, q, -1.0).argmax(1)] = usable.any(1)
         counted = ~np.isnan(recording.score[rows]) & (best | ~ran)
+        seen = evidence.ran
         features = ConfidenceCalibration.features(
-            posterior.p, recording.p[rows], own_group(evidence, posterior), ran.sum(1, keepdims=True)
+            posterior.p, recording.p[rows], own_group(evidence, posterior), seen.sum(1, keepdims=True)
         )
         row, candidate = np.nonzero(counted)
-        self.rows.append((features[counted], candidate, ran[counted], recording.score[rows][counted], weight[row]))
+        self.rows.append((features[counted], candidate, seen[counted], recording.score[rows][counted], weight[row]))
 
     def fit(self) -> ConfidenceCalibration:
         features, candidate, ran, score, weight = (np.concatenate(x) for x in zip(*self.rows))

@@ -159,7 +159,7 @@ def fit_table(
         answers = answers.take(rows)
     table, vectors, expected = table.take(rows), vectors[rows], forecaster.oof_.take(rows)
     progress("agreement", 0.6)
-    regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score)
+    regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score, answers.known)
     model = RoutingModel(
         encoder=encoder.identity,
         prices=prices,
@@ -173,8 +173,8 @@ def fit_table(
     )
     recording = record(model, table, answers, vectors, expected)
     progress("difficulty", 0.65)
-    belief = fit_beliefs(recording, table, answers, expected, seed=seed)
-    recording = with_evidence(recording, belief, table, answers, expected)
+    belief = fit_beliefs(recording, table, answers, seed=seed)
+    recording = with_evidence(recording, belief, answers)
     belief = calibrate(recording, belief, seed=seed, progress=lambda done: progress("calibration", 0.68 + 0.17 * done))
     progress("curve", 0.85)
     curve = measure_curve(recording, belief, seed=seed)
@@ -208,47 +208,25 @@ def record(model: RoutingModel, table: LogTable, answers: Answers, vectors: Arra
         usable=answers.usable,
         llr=np.zeros_like(forecasts.p),
         asked=table.asked,
+        seen=answers.known,
         cost=np.where(np.isnan(table.cost), expected, table.cost),
         score=table.score,
     )
 
 
-def with_evidence(
-    recording: Recording, belief: BeliefModel, table: LogTable, answers: Answers, forecasts: Forecasts
-) -> Recording:
+def with_evidence(recording: Recording, belief: BeliefModel, answers: Answers) -> Recording:
     """Add what each answer shows by itself."""
-    rows, cols = np.nonzero(answers.known)
-    features = belief.evidence.features(
-        answers.rules[rows, cols], table.out_tok[rows, cols], forecasts.out_tok[rows, cols], cols
-    )
     llr = np.zeros_like(recording.p)
-    llr[rows, cols] = belief.evidence.llr(features)
+    llr[answers.known] = belief.evidence.llr(answers.rules[answers.known])
     return replace(recording, llr=llr)
 
 
-def fit_beliefs(
-    recording: Recording,
-    table: LogTable,
-    answers: Answers,
-    forecasts: Forecasts,
-    *,
-    seed: int = 0,
-) -> BeliefModel:
+def fit_beliefs(recording: Recording, table: LogTable, answers: Answers, *, seed: int = 0) -> BeliefModel:
     """How candidates succeed together and what an answer shows by itself; the confidence is not calibrated yet."""
     m = len(table.candidates)
     difficulty = SharedDifficulty().fit(recording.p, table.score, seed=seed)
-    rows, cols = np.nonzero(answers.known & ~np.isnan(table.score))
-    evidence = AnswerEvidence().start(m)
-    if len(rows):
-        evidence.fit(
-            answers.rules[rows, cols],
-            table.out_tok[rows, cols],
-            forecasts.out_tok[rows, cols],
-            cols,
-            recording.p[rows, cols],
-            table.score[rows, cols],
-            m,
-        )
+    graded = answers.known & ~np.isnan(table.score)
+    evidence = AnswerEvidence().fit(answers.rules[graded], recording.p[graded], table.score[graded])
     return BeliefModel(table.candidates, difficulty, ConfidenceCalibration().start(m), evidence, fitted=True)
 
 

@@ -116,6 +116,7 @@ class CascadeRouting:
             open=np.repeat(open_[None], n, 0),
             usable=np.repeat(usable[None], n, 0),
             value=np.full(n, terms.value),
+            silent=np.full(n, True) if belief.unseen.any() else None,
         )
 
     def _worthwhile_judge(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan, best: int) -> Ask | None:

@@ -90,8 +90,9 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
     together = np.zeros(q.shape, dtype=bool)
     # Requests with the same number of groups share a lattice.
     groups = np.minimum((posterior.sizes > 0).sum(1), MOST_CLUSTERS)
-    for c in sorted(set(groups.tolist())):
-        rows = np.nonzero(groups == c)[0]
+    silent = np.zeros(n, dtype=bool) if problem.silent is None else problem.silent
+    for c, nothing in sorted(set(zip(groups.tolist(), silent.tolist()))):
+        rows = np.nonzero((groups == c) & (silent == nothing))[0]
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             whole = len(part) == n
@@ -102,7 +103,7 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
                 calibration,
                 c,
                 width,
-                max(depth - min(c, 2), min(depth, 1)),
+                0 if nothing else max(depth - min(c, 2), min(depth, 1)),
             )
             action[part], worth[part], stop_worth[part], commit[part], together[part] = solved
     return Plan(action, answer, q, worth, stop_worth, commit, together, posterior)
