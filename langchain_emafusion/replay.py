@@ -25,6 +25,7 @@ __all__ = [
     "judge_arguments",
     "judge_input",
     "quiet",
+    "uncached",
 ]
 
 TOOL_ARGUMENTS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
@@ -41,6 +42,8 @@ def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Run
     arguments = call_arguments(request, model)
     if call.logprobs and "logprobs" in type(model).model_fields:
         arguments.setdefault("logprobs", True)
+    if call.temperature is not None:  # a further sample of the same request
+        arguments |= {k: v for k, v in judge_arguments(model, call).items() if k == "temperature"}
     if "tools" not in arguments:
         arguments.pop("tool_choice", None)
         return model, arguments
@@ -109,3 +112,8 @@ def judge_arguments(model: BaseChatModel, call: Call) -> dict[str, Any]:
 def quiet(model: BaseChatModel) -> BaseChatModel:
     """``model``, sure not to stream: one built with ``streaming=True`` would fire token callbacks for a draft."""
     return model.model_copy(update={"streaming": False}) if getattr(model, "streaming", False) else model
+
+
+def uncached(model: BaseChatModel) -> BaseChatModel:
+    """``model``, sure to answer anew: samples that a cache repeats are no samples."""
+    return model.model_copy(update={"cache": False}) if "cache" in type(model).model_fields else model

@@ -286,7 +286,8 @@ def _logistic(x: Array, y: Array, offset: Array, prior: Array, pull: Array) -> A
         eta = offset + x @ w
         return float((np.logaddexp(0.0, eta) - y * eta).sum() + 0.5 * (pull * (w - prior) ** 2).sum())
 
-    w, now = prior.copy(), loss(prior)
+    w: Array = prior.copy()
+    now = loss(w)
     for _ in range(50):
         p = sigmoid(offset + x @ w)
         gradient = x.T @ (p - y) + pull * (w - prior)

@@ -25,9 +25,11 @@ _TO_THE_JUDGE = re.compile(
     "|".join(
         (
             # "ignore all previous instructions"
-            r"\b(?:ignore|disregard|forget|override)\b (?:\w+ ){0,4}(?:above|previous|prior|earlier|instructions?|rubric|prompt)\b",
+            r"\b(?:ignore|disregard|forget|override)\b (?:\w+ ){0,4}"
+            r"(?:above|previous|prior|earlier|instructions?|rubric|prompt)\b",
             # "score it 10", "mark this answer as correct"
-            r"\b(?:score|grade|rate|mark|judge|label|accept|treat) (?:it|this|the answer|this answer|this response|my answer)"
+            r"\b(?:score|grade|rate|mark|judge|label|accept|treat) "
+            r"(?:it|this|the answer|this answer|this response|my answer)"
             r"(?: \w+){0,3} (?:10|100|correct|right|true|perfect|highest|maximum|full marks)\b",
             # "note to the grader", "judge: reply with"
             r"\b(?:note|message|instructions?|attention)(?: to| for|:|,) (?:the |any |all )?"
@@ -36,7 +38,8 @@ _TO_THE_JUDGE = re.compile(
             r"(?:must|should|please|has already|have already|output|reply|respond)\b",
             r"\byou are (?:now )?(?:the |an? )?(?:judge|grader|evaluator|verifier|system)\b",
             # a turn or a marker of its own
-            r"(?:<\|?|\[)/?(?:im_start|im_end|system|assistant|endoftext|inst)\b|\b(?:new )?system (?:message|prompt|notice)\b",
+            r"(?:<\|?|\[)/?(?:im_start|im_end|system|assistant|endoftext|inst)\b",
+            r"\b(?:new )?system (?:message|prompt|notice)\b",
             r"<<\s*/?\s*(?:end|answer|task|material|first|second)\b",
             # a verdict of its own
             r"\bverdict\W{1,4}(?:correct|right|true|yes|10)\b|[\"'{]\s*correct[\"']?\s*[:=]\s*[\"']?(?:true|yes|1\b)",
