@@ -26,7 +26,7 @@ from emafusion import (
 )
 from emafusion.engine.drivers import arun, run
 from emafusion.judges.base import AUTHOR, Judge
-from emafusion.policies.moves import Ask, Try
+from emafusion.policies.moves import Ask, Move, Try
 from emafusion.types import Call, Decision
 from tests.engine.scripted import ScriptedTransport, ask, fusion, scripted
 
@@ -232,7 +232,7 @@ def test_a_verdict_is_as_sure_as_the_token_that_says_it() -> None:
 
 def compared(*said: Any) -> Verdict:
     room = Room({"small": "390", "mid": "391"}, said)
-    moves = [Try(("small",)), Try(("mid",)), Ask(("pairwise",), "mid")]
+    moves: list[Move] = [Try(("small",)), Try(("mid",)), Ask(("pairwise",), "mid")]
     decision = run(scripted(moves, judges=[PairwiseJudge("big")]).steps(ask()), room).decision
     judged = [c for c in room.calls if c.purpose == "judge"]
     assert len(judged) == 2
@@ -252,7 +252,7 @@ def test_a_preference_that_survives_the_swap_is_evidence() -> None:
 
     for author, better in (("mid", True), ("small", False)):
         room = Prefers391({"small": "390", "mid": "391"}, [])
-        moves = [Try(("small",)), Try(("mid",)), Ask(("pairwise",), author)]
+        moves: list[Move] = [Try(("small",)), Try(("mid",)), Ask(("pairwise",), author)]
         decision = run(scripted(moves, judges=[PairwiseJudge("big")]).steps(ask()), room).decision
         verdict = judges_of(decision)["pairwise"]
         assert verdict.score == pytest.approx(0.85 if better else 0.15)
