@@ -266,7 +266,7 @@ def _curve(scores: Array, target: Array, count: Array) -> tuple[float, Array, Ar
     # Bins of about equal count, none of which parts equal verdicts: many judges know only a few.
     part = np.searchsorted(np.unique(np.quantile(z, np.linspace(0.0, 1.0, KNOTS + 1)[1:-1])), z, side="right")
     kept, part = np.unique(part, return_inverse=True)
-    total = np.bincount(part, count)
+    total = np.bincount(part, count).astype(np.float64)
     x = np.bincount(part, count * z) / total
     base = float((count * target).sum() / count.sum())
     # A few pseudo-observations at the base rate keep a bin of only good answers from claiming certainty.
