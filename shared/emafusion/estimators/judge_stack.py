@@ -57,9 +57,10 @@ class JudgeStack:
         Of their errors; used where nothing was fitted.
     curves : for each judge None (log-odds as they are) or (sign, knots x, knots y)
     scale, centre : (k,)
-        From log-odds, or from the curve, to the feature.
+        From log-odds, or from the curve, to the feature: 0 half-way between the means over right and wrong answers.
     covariance : (k, k)
-        Of the features, for imputing judges that were not asked.
+        Of the features among answers that are all right or all wrong, for imputing judges that were not asked. In the
+        Gaussian model of linear discriminant analysis that gives any subset of judges the very weights it deserves.
     weights : (3 k,)
         Of features, of having given a verdict, of having abstained. None: not fitted.
     tasks : task -> (k + 1,)
@@ -195,8 +196,10 @@ class JudgeStack:
         scale = np.array([shipped[j] / SURE if curves[j] is None else 1.0 for j in range(k)])
         self = replace(start, curves=curves, scale=scale, centre=np.zeros(k), covariance=np.eye(k))
         raw = self._features(scores)
-        centre = np.array([raw[given[:, j], j].mean() if given[:, j].any() else 0.0 for j in range(k)])
-        self = replace(self, centre=centre, covariance=_covariance(raw - centre, given))
+        right, wrong = _class_means(raw, given, target, c), _class_means(raw, given, 1.0 - target, c)
+        y = np.clip(target, 0.0, 1.0)[:, None]
+        around = raw - y * right - (1.0 - y) * wrong
+        self = replace(self, centre=(right + wrong) / 2.0, covariance=_covariance(around, given))
         design = self._design(scores, given, heard)
         prior = np.concatenate([shares(start.correlation, np.ones(k, dtype=bool)), np.zeros(2 * k)])
         groups = np.arange(n) if group is None else np.asarray(group)
@@ -287,8 +290,15 @@ def _increasing(rate: Array, count: Array) -> Array:
     return np.repeat([pool[0] for pool in pools], [int(pool[2]) for pool in pools])
 
 
+def _class_means(x: Array, given: Bools, chance: Array, count: Array) -> Array:
+    """(k,) mean feature of one class, a few rows' worth drawn to the mean of all."""
+    weight = given * (count * chance)[:, None]
+    overall = (given * x).sum(0) / np.maximum(given.sum(0), 1)
+    return np.asarray(((weight * x).sum(0) + 2.0 * overall) / np.maximum(weight.sum(0) + 2.0, 1.0))
+
+
 def _covariance(x: Array, given: Bools) -> Array:
-    """Of features over the rows where both are known, off the diagonal shrunk for few rows."""
+    """Of features over the rows where both are known, less their class means; off the diagonal shrunk for few rows."""
     known = np.where(given, x, 0.0)
     count = given.T.astype(np.float64) @ given
     out = known.T @ known / np.maximum(count, 1.0) * count / (count + _SHRINK_ROWS)
