@@ -13,22 +13,25 @@ import pytest
 
 from emafusion import (
     CallableJudge,
+    Candidate,
     ConfigError,
     Fusion,
     LLMJudge,
     LogProbability,
+    Objective,
     PairwiseJudge,
+    Price,
     Query,
     Reply,
     SelfConsistency,
     Usage,
     Verdict,
 )
-from emafusion.engine.drivers import arun, run
+from emafusion.engine.drivers import arun, astream, run, stream
 from emafusion.judges.base import AUTHOR, Judge
 from emafusion.policies.moves import Ask, Move, Try
 from emafusion.types import Call, Decision
-from tests.engine.scripted import ScriptedTransport, ask, fusion, scripted
+from tests.engine.scripted import ScriptedTransport, ask, candidate, fusion, scripted
 
 USED = Usage(input_tokens=100, output_tokens=10)
 
@@ -359,6 +362,18 @@ def test_an_answer_that_fails_its_check_is_not_accepted_unseen() -> None:
     assert run(one.steps(ask()), ScriptedTransport({"small": "17", "big": "391"})).decision.answered_by == "big"
 
 
+async def test_a_check_sees_a_streamed_answer_too_but_cannot_take_it_back() -> None:
+    for asynchronous in (False, True):
+        one = scripted([Try(("small",), commit=True)], judges=[CallableJudge(lambda query, reply: False, name="no")])
+        transport = ScriptedTransport({"small": "17 it is", "big": "391"})
+        steps = one.steps(ask())
+        items = [i async for i in astream(steps, transport)] if asynchronous else list(stream(steps, transport))
+        *chunks, result = items
+        assert chunks == ["17", "it", "is"]
+        assert result.decision.answered_by == "small"
+        assert [v.score for v in result.decision.verdicts] == [0.1]
+
+
 def test_a_check_is_made_before_a_dearer_judge_is_weighed() -> None:
     calls: list[str] = []
 
@@ -370,6 +385,21 @@ def test_a_check_is_made_before_a_dearer_judge_is_weighed() -> None:
     decision = run(one.steps(ask()), ScriptedTransport(dict.fromkeys(("small", "mid", "big"), "391"))).decision
     assert calls
     assert decision.verdicts[0].judge == "check"
+
+
+def test_a_dear_judge_is_not_asked_where_a_check_has_settled_it() -> None:
+    """The cascade of judges: what the free check says is in before the dear one is weighed."""
+    judge = Candidate("examiner", name="examiner", price=Price(0.5, 2.0))
+    answers = ScriptedTransport({"small": "391", "big": "391"})
+
+    def judges_asked(*checks: CallableJudge) -> list[str]:
+        pool = [candidate("small", ability=0.7), candidate("big", ability=0.9)]
+        one = Fusion(pool, judges=[LLMJudge(judge, name="examiner"), *checks])
+        decision = run(one.steps(ask(), Objective(usd_value=0.02)), answers).decision
+        return [v.judge for v in decision.verdicts]
+
+    assert "examiner" in judges_asked()
+    assert judges_asked(CallableJudge(lambda query, reply: True, name="tests", weight=5.0)) == ["tests"]
 
 
 def test_what_is_no_function_is_refused() -> None:

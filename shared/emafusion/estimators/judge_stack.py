@@ -45,7 +45,7 @@ TASK_ROWS = 100
 _SHRINK_ROWS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JudgeStack:
     """How verdicts weigh.
 

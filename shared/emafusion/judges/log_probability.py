@@ -62,7 +62,8 @@ class LogProbability:
 
     Notes
     -----
-    Log-probabilities are asked for with every draft while this judge is on the panel.
+    Log-probabilities are asked for with every draft while this judge is on the panel, so it belongs on panels over
+    pools whose servers report them: some refuse a request that asks.
     """
 
     signal: str = "span"
@@ -74,7 +75,7 @@ class LogProbability:
 
     model = None
     free = True
-    logprobs = True
+    reads_logprobs = True
 
     def __post_init__(self) -> None:
         if self.signal not in ("span", "mean", "weakest", "first"):
