@@ -115,6 +115,20 @@ def test_the_panel_is_calibrated_on_held_out_answers(labels: int, correlation: f
     assert np.mean(errors) <= 0.03
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.5])
+def test_any_part_of_the_panel_is_calibrated_too(correlation: float) -> None:
+    """The policy asks one judge after the other, and stops: whoever was heard, the confidence must hold."""
+    errors = []
+    for seed in range(4):
+        stack = fitted(3000, correlation, 300 + seed)
+        offset, good, scores = drawn(8000, correlation, 400 + seed)
+        absent = np.random.default_rng(seed).random(scores.shape) < 0.6
+        some = np.where(absent, np.nan, scores)
+        p = np.asarray(sigmoid(offset + stack.columns(some, ~absent, [""] * len(some))))
+        errors.append(ece(p, good))
+    assert np.mean(errors) <= 0.03
+
+
 def test_a_panel_of_all_copies_is_as_sure_as_one_judge() -> None:
     rng = np.random.default_rng(5)
     offset, good, scores = drawn(2000, 0.0, 5, (0.7,))
