@@ -11,6 +11,7 @@ import numpy as np
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.evaluation.ablations import ABLATIONS
 from emafusion.evaluation.baselines import BASELINES, Fold, Part
+from emafusion.evaluation.judging import JudgeTrial, judged_part
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource
 from emafusion.learning.fitting import fit_table, record, with_evidence
@@ -40,6 +41,7 @@ class Split:
     verification: Array | None = None
     floor_values: Array | None = None
     ablate: bool = False
+    judged: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class FoldResult:
         Forecast probability of a good answer of each candidate before any answer.
     under_floors
         EMAFusion as a quality floor would have it, at each value that one may choose; None where not asked for.
+    judges
+        What the judges are worth on this part; None where not asked for.
     """
 
     rows: IntArray
@@ -62,6 +66,7 @@ class FoldResult:
     forecast: Array
     model: RoutingModel
     under_floors: Points | None = None
+    judges: JudgeTrial | None = None
 
 
 def split_rows(n: int, folds: int, seed: int) -> list[tuple[IntArray, IntArray]]:
@@ -81,7 +86,8 @@ def run_split(split: Split) -> FoldResult:
         if split.ablate:
             points |= {name: play(fold) for name, play in ABLATIONS.items()}
         free = None if split.floor_values is None else _simulated(fold, split.floor_values)
-    return FoldResult(rows, points, fold.test.recording.p, fold.model, free)
+        judges = judged_part(fold.test, fold.model.belief, fold.values, fold.seed) if split.judged else None
+    return FoldResult(rows, points, fold.test.recording.p, fold.model, free, judges)
 
 
 def fold_of(split: Split) -> tuple[Fold, IntArray]:

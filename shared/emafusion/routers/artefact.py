@@ -92,7 +92,7 @@ class RoutingModel:
         calibration.slopes_ = fitted.calibration.slopes_
         mean = fitted.calibration.intercepts_.mean(1, keepdims=True) * np.ones((1, len(pool)))
         calibration.intercepts_ = gathered(fitted.calibration.intercepts_, mean, axis=1)
-        return BeliefModel(pool.names, difficulty, calibration, fitted.evidence, fitted=True)
+        return BeliefModel(pool.names, difficulty, calibration, fitted.evidence, fitted=True, judges=fitted.judges)
 
 
 def save_router(model: RoutingModel, path: str | Path) -> None:
