@@ -1,0 +1,357 @@
+"""Fitting AutoMix on a log: the chain, what verifications show, the POMDP's table, the threshold router's ladders.
+
+What the routers cost and earn at each value of a good answer is measured out of fold, so all three objectives are
+translated as for the default policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.errors import LogError
+from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.pomdp import solve_at_points
+from emafusion.estimators.solvability import Solvability
+from emafusion.policies.automix import ACCEPT, FINAL, KINDS, AutoMix, Kind, Ladder
+from emafusion.policies.trade_off import Curve
+
+__all__ = ["Verified", "Walk", "automix_rules", "fit_automix", "walk"]
+
+LONGEST_CHAIN = 6
+LONGEST_LADDER = 3
+LEAST_ROWS = 40
+"""Queries that all candidates of the chain must have answered."""
+ENOUGH = 0.2
+"""Share of the log that must hold them all."""
+FOLDS = 4
+GRID = 13
+
+
+@dataclass(frozen=True)
+class Verified:
+    """n recorded queries as AutoMix meets them, over m candidates.
+
+    Attributes
+    ----------
+    score, cost : (n, m)
+        NaN where unknown.
+    confidence : (n, m)
+        What verifying the answer shows; NaN where it gave no verdict or was not done.
+    verified : bool (n, m)
+    verification_cost : (n, m)
+        USD.
+    usable : bool (n, m)
+        Answers that pass the rules.
+    """
+
+    score: Array
+    cost: Array
+    confidence: Array
+    verified: NDArray[np.bool_]
+    verification_cost: Array
+    usable: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Outcomes that can be replayed and counted."""
+        return ~np.isnan(self.score) & ~np.isnan(self.cost)
+
+    def take(self, rows: IntArray) -> Verified:
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def columns(self, columns: Sequence[int]) -> Verified:
+        return replace(self, **{f.name: getattr(self, f.name)[:, list(columns)] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a router did with n queries: candidate of the log that answered, its expected quality, USD, score, calls."""
+
+    answered: IntArray
+    confidence: Array
+    cost: Array
+    score: Array
+    calls: Array
+
+
+def fit_automix(
+    names: Sequence[str],
+    log: Verified,
+    *,
+    observed: Literal["verification", "answer"] = "verification",
+    kind: Kind = "pomdp",
+    values: Array | None = None,
+    seed: int = 0,
+) -> AutoMix:
+    """Fit both routers, and measure them out of fold.
+
+    Parameters
+    ----------
+    names
+        Candidates of the log's columns.
+    values
+        USD that a good answer may be worth; by default from a third of the cheapest call to far above the dearest.
+
+    Raises
+    ------
+    LogError
+        If fewer than 40 queries were answered, with scores, by a chain of candidates.
+    """
+    grid = value_grid(log) if values is None else values
+    rules = automix_rules(names, log, grid, observed=observed, kind=kind, seed=seed)
+    fold = np.random.default_rng(seed).permutation(len(log)) % FOLDS
+    runs: dict[Kind, list[list[Walk]]] = {each: [] for each in KINDS}
+    order = []
+    for f in range(FOLDS):
+        held_out = np.nonzero(fold == f)[0]
+        apart = automix_rules(names, log.take(np.nonzero(fold != f)[0]), grid, observed=observed, seed=seed)
+        order.append(held_out)
+        for each in KINDS:
+            runs[each].append([walk(apart, names, log.take(held_out), float(v), each) for v in grid])
+    part = log.take(np.concatenate(order))
+    curves = {}
+    for each in KINDS:
+        by_value = [_joined([runs[each][f][k] for f in range(FOLDS)]) for k in range(len(grid))]
+        curves[each] = _curve(names, part, by_value, grid)
+    return replace(rules, curves=curves)
+
+
+def automix_rules(
+    names: Sequence[str],
+    log: Verified,
+    values: Array,
+    *,
+    observed: Literal["verification", "answer"] = "verification",
+    kind: Kind = "pomdp",
+    seed: int = 0,
+) -> AutoMix:
+    """Fit both routers; without curves."""
+    chain = _chain(log)
+    rows = np.nonzero(log.available[:, chain].all(1))[0]
+    if len(rows) < LEAST_ROWS:
+        raise LogError(
+            f"AutoMix needs at least {LEAST_ROWS} queries with scores of all of {', '.join(names[j] for j in chain)}, "
+            f"and the log has {len(rows)}"
+        )
+    part = log.columns(chain).take(rows)
+    paid = np.array(
+        [part.verification_cost[v, j].mean() if (v := part.verified[:, j]).any() else 0.0 for j in range(len(chain))]
+    )
+    solvability = Solvability.fit(
+        tuple(names[j] for j in chain), part.score, part.cost, part.confidence, part.verified, paid
+    )
+    plans = solve_at_points(solvability.process(), [float(v) for v in values], solvability.prior, seed=seed)
+    ladders = _ladders(solvability, part, values)
+    return AutoMix(solvability, plans, ladders, {}, observed, kind)
+
+
+def value_grid(log: Verified, grid: int = GRID) -> Array:
+    """Values of a good answer over which the trade-off turns."""
+    mean = np.array([log.cost[a, j].mean() for j in range(log.cost.shape[1]) if (a := log.available[:, j]).any()])
+    mean = mean[mean > 0]
+    if not len(mean):
+        raise LogError("no candidate of the log costs anything: there is no trade-off to fit")
+    return np.geomspace(0.3 * mean.min(), 300.0 * mean.max(), grid)
+
+
+def _chain(log: Verified) -> list[int]:
+    """Columns of the candidates worth asking in turn: each better on average than all cheaper ones."""
+    known = log.available
+    columns = [j for j in range(known.shape[1]) if known[:, j].mean() >= ENOUGH]
+    quality = {j: float(log.score[known[:, j], j].mean()) for j in columns}
+    cost = {j: float(log.cost[known[:, j], j].mean()) for j in columns}
+    chain: list[int] = []
+    for j in sorted(columns, key=lambda j: (cost[j], -quality[j])):
+        if not chain or quality[j] > quality[chain[-1]]:
+            chain.append(j)
+    # The states, and so the table, grow with the chain: steps that hardly lead upwards are left out.
+    while len(chain) > LONGEST_CHAIN:
+        gains = [quality[b] - quality[a] for a, b in zip(chain[:-2], chain[1:-1])]
+        chain.pop(1 + int(np.argmin(gains)))
+    while len(chain) > 1 and known[:, chain].all(1).mean() < ENOUGH:
+        chain.remove(min(chain, key=lambda j: known[:, j].mean()))
+    return chain
+
+
+# -- the threshold router ----------------------------------------------------------------------------------------
+
+
+def _ladders(model: Solvability, part: Verified, values: Array) -> tuple[Ladder, ...]:
+    """The ladder of most value less cost on the log, verification included, for each value."""
+    options: list[tuple[tuple[int, ...], tuple[float, ...]]] = []
+    quality, cost = [], []
+    n = len(model.candidates)
+    confidence = np.where(np.isnan(part.confidence), -np.inf, part.confidence)
+    for length in range(1, min(n, LONGEST_LADDER) + 1):
+        for candidates in combinations(range(n), length):
+            # Candidates that were never verified cannot be held to a threshold.
+            if not all(part.verified[:, j].any() for j in candidates[:-1]):
+                continue
+            for thresholds in _thresholds([model.edges[j] for j in candidates[:-1]]):
+                score, spent = part.score[:, candidates[-1]].copy(), part.cost[:, candidates[-1]].copy()
+                for j, limit in zip(candidates[-2::-1], thresholds[::-1]):
+                    keep = confidence[:, j] >= limit
+                    score = np.where(keep, part.score[:, j], score)
+                    spent = part.cost[:, j] + model.verification_cost[j] + np.where(keep, 0.0, spent)
+                options.append((candidates, thresholds))
+                quality.append(float(score.mean()))
+                cost.append(float(spent.mean()))
+    worth = values[:, None] * np.array(quality) - np.array(cost)
+    return tuple(Ladder(float(v), *options[int(k)]) for v, k in zip(values, worth.argmax(1)))
+
+
+def _thresholds(edges: Sequence[Array]) -> list[tuple[float, ...]]:
+    """Every combination of the bins' edges."""
+    out: list[tuple[float, ...]] = [()]
+    for each in edges:
+        out = [(*head, float(limit)) for head in out for limit in each]
+    return out
+
+
+# -- over a whole log --------------------------------------------------------------------------------------------
+
+
+def walk(
+    rules: AutoMix,
+    names: Sequence[str],
+    log: Verified,
+    value: float,
+    kind: Kind | None = None,
+    *,
+    only: NDArray[np.bool_] | None = None,
+    forecast: Array | None = None,
+) -> Walk:
+    """A router over recorded queries, all in lockstep: what :class:`AutoMixPolicy` does one after the other.
+
+    Parameters
+    ----------
+    names
+        Candidates of the log's columns.
+    only : bool (m,)
+        Candidates to which the choice is confined.
+    forecast : (n, m), optional
+        Expected qualities to start from, in place of the log's frequencies.
+    """
+    model, router = rules.solvability, kind or rules.kind
+    at = [list(names).index(name) for name in model.candidates]
+    part = log.columns(at)
+    allowed = log.available if only is None else _confined(log.available, only)
+    may_call, may_keep = allowed[:, at].copy(), np.zeros((len(log), len(at)), dtype=bool)
+    beliefs = np.repeat(model.prior[None], len(log), 0) if forecast is None else model.tilted(forecast[:, at])
+    confidence, spent, ran = np.full(len(log), np.nan), np.zeros(len(log)), np.zeros(log.score.shape, dtype=bool)
+    answered, stage = np.full(len(log), -1), np.zeros(len(log), dtype=np.int64)
+    stages = model.stages()
+    for number, here in enumerate(stages):
+        rows = np.nonzero(stage == number)[0]
+        if not len(rows):
+            continue
+        what, whom = rules.choose(
+            router, number, beliefs[rows], confidence[rows], value, may_call[rows], may_keep[rows]
+        )
+        stage[rows] = -1
+        kept = what == ACCEPT
+        answered[rows[kept]] = whom[kept]
+        for j in np.unique(whom[what > ACCEPT]):
+            mine = rows[(whom == j) & (what > ACCEPT)]
+            final = what[(whom == j) & (what > ACCEPT)] == FINAL
+            spent[mine] += part.cost[mine, j]
+            ran[mine, at[j]] = True
+            usable = part.usable[mine, j]
+            answered[mine[final & usable]] = j
+            may_keep[mine, j] = usable
+            wrong, checked = mine[~usable], mine[usable & ~final]
+            if len(wrong):
+                beliefs[wrong], confidence[wrong] = model.after_failure(beliefs[wrong], j), np.nan
+            # An answer that the log holds no verification of shows nothing and costs nothing more.
+            seen = checked[part.verified[checked, j]]
+            confidence[checked] = np.nan
+            if len(seen):
+                confidence[seen] = part.confidence[seen, j]
+                beliefs[seen] = model.after(beliefs[seen], j, confidence[seen])
+                spent[seen] += part.verification_cost[seen, j]
+            onward = model.next_stage(here, int(j))
+            onward_number = stages.index(onward) if onward in stages else -1
+            stage[np.concatenate([wrong, checked])] = onward_number
+    return _ended(log, np.array(at), answered, spent, ran, may_keep, beliefs @ model.quality, allowed)
+
+
+def _confined(available: NDArray[np.bool_], only: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    inside = available & only
+    return np.where(inside.any(1, keepdims=True), inside, available)
+
+
+def _ended(
+    log: Verified,
+    at: IntArray,
+    answered: IntArray,
+    spent: Array,
+    ran: NDArray[np.bool_],
+    may_keep: NDArray[np.bool_],
+    expected: Array,
+    allowed: NDArray[np.bool_],
+) -> Walk:
+    """Where the chain came to nothing, its best usable answer is kept, or the best of the other candidates answers."""
+    rows, none = np.arange(len(log)), (answered < 0) & ~may_keep.any(1)
+    answered = np.where(answered < 0, np.where(may_keep, expected, -np.inf).argmax(1), answered)
+    known = log.available
+    usual = np.array([log.score[known[:, j], j].mean() if known[:, j].any() else -1.0 for j in range(known.shape[1])])
+    left = allowed & ~ran
+    spare = np.where(np.where(left.any(1, keepdims=True), left, allowed), usual, -np.inf).argmax(1)
+    again = none & ~ran[rows, spare]
+    who = np.where(none, spare, at[answered])
+    confidence = np.where(none, usual[spare], expected[rows, answered])
+    cost = spent + np.where(again, log.cost[rows, spare], 0.0)
+    return Walk(who, confidence, cost, log.score[rows, who], ran.sum(1) + again.astype(np.float64))
+
+
+# -- the curve ---------------------------------------------------------------------------------------------------
+
+
+def _joined(walks: Sequence[Walk]) -> Walk:
+    return Walk(**{f.name: np.concatenate([getattr(w, f.name) for w in walks]) for f in fields(Walk)})
+
+
+def _curve(names: Sequence[str], log: Verified, walks: Sequence[Walk], values: Array) -> Curve:
+    known = log.available
+    alone = {
+        n: (float(log.cost[known[:, j], j].mean()), float(log.score[known[:, j], j].mean()))
+        for j, n in enumerate(names)
+        if known[:, j].any()
+    }
+    enough = [j for j in range(len(names)) if known[:, j].mean() > 0.8]
+    return Curve(
+        value=tuple(values.tolist()),
+        cost=tuple(np.maximum.accumulate([float(w.cost.mean()) for w in walks]).tolist()),
+        quality=tuple(float(np.nanmean(w.score)) for w in walks),
+        advantage=tuple(_advantage(log, w, float(v), enough) for w, v in zip(walks, values)),
+        shortfall={n: tuple(_gap(w.score - log.score[:, names.index(n)]) for w in walks) for n in alone},
+        alone=alone,
+    )
+
+
+def _gap(difference: Array) -> tuple[float, float]:
+    """Mean and standard error of a paired difference, where both are known."""
+    gap = difference[~np.isnan(difference)]
+    if not len(gap):
+        return -1.0, 1.0
+    return float(gap.mean()), float(gap.std() / np.sqrt(len(gap)) + 1e-4)
+
+
+def _advantage(log: Verified, run: Walk, value: float, enough: Sequence[int]) -> float:
+    """Utility over the best constant choice, in standard errors of the paired difference."""
+    if not enough:
+        return float("inf")
+    constant = value * log.score[:, enough] - log.cost[:, enough]
+    gap = value * run.score - run.cost - constant[:, int(np.nanmean(constant, 0).argmax())]
+    gap = gap[~np.isnan(gap)]
+    error = gap.std() / np.sqrt(max(len(gap), 1))
+    return float(gap.mean() / error) if error > 0 else 0.0
