@@ -40,7 +40,7 @@ KERNEL = (0.15, 0.7, 0.15)
 
 @dataclass(frozen=True)
 class Move:
-    """What an action of the process does: ``check`` calls and verifies, ``final`` calls and accepts, ``accept`` stops."""
+    """What an action does: ``check`` calls and verifies, ``final`` calls and accepts, ``accept`` stops."""
 
     kind: Literal["accept", "final", "check"]
     candidate: int
@@ -125,7 +125,8 @@ class Solvability:
             seen = self.observed(j, confidence[rows, j])
             for kind in np.unique(side[:, j]):
                 alike = side[state[rows], j] == kind
-                pooled = _shares(_smoothed(np.bincount(seen[alike], minlength=BINS + 1)) + BIN_PRIOR / (BINS + 1))
+                counts = _smoothed(np.bincount(seen[alike], minlength=BINS + 1))
+                pooled = _shares(counts + BIN_PRIOR / (BINS + 1))
                 for s in np.nonzero(side[:, j] == kind)[0]:
                     own = np.bincount(seen[state[rows] == s], minlength=BINS + 1)
                     out[j, :, s] = _shares(_smoothed(own) + SHRINKAGE * pooled)
@@ -231,7 +232,7 @@ class Solvability:
 
 
 def _states(good: NDArray[np.bool_], patterns: bool) -> tuple[IntArray, IntArray]:
-    """State of each query (n,), and on which side of each state a candidate is (s, N): states alike for it share one."""
+    """State of each query (n,), and each candidate's side in each state (s, N): states alike for it share one."""
     n = good.shape[1]
     if patterns:
         return good @ (1 << np.arange(n)), (np.arange(2**n)[:, None] >> np.arange(n)) & 1
@@ -266,7 +267,7 @@ def _smoothed(count: IntArray) -> Array:
     """Counts shared with neighbouring bins; the last bin, without a verdict, has no neighbour."""
     bins, silent = count[:-1].astype(np.float64), float(count[-1])
     padded = np.concatenate([bins[:1], bins, bins[-1:]])
-    return np.append(np.convolve(padded, KERNEL, mode="valid"), silent)
+    return np.asarray(np.append(np.convolve(padded, KERNEL, mode="valid"), silent), dtype=np.float64)
 
 
 def _shares(weights: Array) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
@@ -118,7 +118,7 @@ def fit_automix(
         for each in KINDS:
             runs[each].append([walk(apart, names, log.take(held_out), float(v), each) for v in grid])
     part = log.take(np.concatenate(order))
-    curves = {}
+    curves: dict[str, Curve] = {}
     for each in KINDS:
         by_value = [_joined([runs[each][f][k] for f in range(FOLDS)]) for k in range(len(grid))]
         curves[each] = _curve(names, part, by_value, grid)
@@ -175,7 +175,7 @@ def _chain(log: Verified) -> list[int]:
             chain.append(j)
     # The states, and so the table, grow with the chain: steps that hardly lead upwards are left out.
     while len(chain) > LONGEST_CHAIN:
-        gains = [quality[b] - quality[a] for a, b in zip(chain[:-2], chain[1:-1])]
+        gains = [quality[b] - quality[a] for a, b in pairwise(chain[:-1])]
         chain.pop(1 + int(np.argmin(gains)))
     while len(chain) > 1 and known[:, chain].all(1).mean() < ENOUGH:
         chain.remove(min(chain, key=lambda j: known[:, j].mean()))

@@ -36,7 +36,7 @@ _CODE = {"accept": ACCEPT, "final": FINAL, "check": CHECK}
 
 @dataclass(frozen=True)
 class Ladder:
-    """The threshold router at one value of a good answer: candidates in turn, and the threshold of each but the last."""
+    """The threshold router at one value of a good answer: candidates in turn, and thresholds of all but the last."""
 
     value: float
     candidates: tuple[int, ...]
