@@ -16,7 +16,7 @@ from emafusion.engine.steps import Engine, StreamMode
 from emafusion.errors import ConfigError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.explanation import Explanation
-from emafusion.judges.base import Judge
+from emafusion.judges.base import AUTHOR, Judge
 from emafusion.judges.llm import LLMJudge
 from emafusion.judges.panel import Panel
 from emafusion.policies.cascade import CascadeRouting
@@ -57,8 +57,9 @@ class Fusion:
         Path of a saved router, a :class:`RoutingModel`, or an object with ``forecast(query)``. None starts from the
         shipped prior.
     judges
-        Judges that cost a call, asked only when worth it. None: one :class:`LLMJudge` drawn from the pool; an empty
-        sequence: none. Rules and agreement are always on.
+        Judges beside rules and agreement, which are always on. Those that cost a call are asked only when worth it;
+        the user's own checks (:class:`CallableJudge`) and :class:`LogProbability` see every draft. None: one
+        :class:`LLMJudge` drawn from the pool; an empty sequence: none.
     encoder
         Encodes queries; None loads the shipped static table on first use.
     store
@@ -137,7 +138,7 @@ class Fusion:
         """Judges with a model of their own: judge -> resolved candidate (which may be one of the pool)."""
         own: dict[str, Candidate] = {}
         for judge in self._judges:
-            if judge.model is None:
+            if judge.model is None or judge.model == AUTHOR:
                 continue
             own[judge.name] = self._own_model(judge.model, resolve, "judge")
         return own

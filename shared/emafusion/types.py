@@ -7,7 +7,7 @@ All are frozen and slotted; costs are USD, lengths are tokens, times are seconds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -125,7 +125,7 @@ class Call:
     purpose: Literal["draft", "judge", "classify"]
     candidate: str
     prompt: tuple[Message, ...] | None = None
-    """None for a draft: replay the caller's own request. Otherwise messages that the core wrote."""
+    """None: replay the caller's own request (a draft, or a sample more). Otherwise messages that the core wrote."""
     live: bool = False
     """The answer will be accepted unseen, so it may be streamed to the consumer as it arrives."""
     judge: str | None = None
@@ -133,6 +133,8 @@ class Call:
     temperature: float | None = None
     max_output_tokens: int | None = None
     logprobs: bool = False
+    function: Callable[[], Any] | None = None
+    """The user's own function, run by the driver instead of asking a model; its result is the reply's ``native``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ class Reply:
     """Cost where it is known better than usage times price (a recording, a provider that bills per call)."""
     latency_s: float | None = None
     logprobs: tuple[float, ...] | None = None
+    """Log-probability of each token that was written, where the provider told."""
+    tokens: tuple[str, ...] | None = None
+    """The tokens themselves, parallel to ``logprobs``."""
     native: Any = None
     """The framework's own answer object, handed back untouched to the consumer."""
     unseen: bool = False

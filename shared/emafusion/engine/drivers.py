@@ -5,6 +5,7 @@
 * ``Exception`` becomes a :class:`Failure` value; ``BaseException`` (cancellation, interrupt) passes through.
 * The generator is closed on every path.
 * Calls of one step run in parallel; worker threads see a copy of the caller's context.
+* A call that carries the user's own function is run, not sent: awaited where there is a loop, else in a thread.
 * A call is streamed to the consumer only when the engine marked it ``live``; there is at most one, in a step alone.
 * After the first streamed token there is no fallback: a later error is raised.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
+import inspect
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -157,7 +160,7 @@ async def _aperform(calls: tuple[Call, ...], transport: AsyncTransport) -> tuple
 def _attempt(call: Call, transport: Transport) -> Outcome:
     start = time.perf_counter()
     try:
-        return _timed(transport.call(call), start)
+        return _timed(transport.call(call) if call.function is None else _ran(call.function), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
 
@@ -165,9 +168,35 @@ def _attempt(call: Call, transport: Transport) -> Outcome:
 async def _aattempt(call: Call, transport: AsyncTransport) -> Outcome:
     start = time.perf_counter()
     try:
-        return _timed(await transport.acall(call), start)
+        return _timed(await (transport.acall(call) if call.function is None else _aran(call.function)), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
+
+
+def _ran(function: Callable[[], Any]) -> Reply:
+    """What the user's function returns. One that is asynchronous gets a thread with a loop of its own, for this thread
+    may be running one already."""
+    found = function()
+    if inspect.isawaitable(found):
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="emafusion") as worker:
+            found = worker.submit(contextvars.copy_context().run, asyncio.run, _awaited(found)).result()
+    return Reply("", native=found)
+
+
+async def _aran(function: Callable[[], Any]) -> Reply:
+    """The same on the running loop: one that blocks gets a thread, with a copy of the context."""
+    found = function() if _is_async(function) else await asyncio.to_thread(function)
+    return Reply("", native=await found if inspect.isawaitable(found) else found)
+
+
+async def _awaited(found: Awaitable[Any]) -> Any:
+    return await found
+
+
+def _is_async(function: Callable[[], Any]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
 
 
 def _timed(reply: Reply, start: float) -> Reply:

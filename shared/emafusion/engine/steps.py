@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from emafusion.config import Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed, NoCandidateFits
 from emafusion.estimators.belief_model import BeliefModel
+from emafusion.judges.hearing import Hearing
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Policy, Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
@@ -72,7 +73,7 @@ class Engine:
     sticky
         Looks up the candidate that a session's tool loop is bound to.
     max_calls
-        Upper bound on drafts and judge calls of one request, whatever the policy says.
+        Upper bound on drafts and verdicts of one request, whatever the policy says.
     slow
         The slow classifier of the taxonomy, asked before every forecast where there is one.
     """
@@ -121,8 +122,10 @@ class Engine:
             if isinstance(move, Try):
                 yield from self._try(request, move)
                 asked += len(move.candidates)
+                for name in move.candidates:
+                    yield from self._ask(request, self.panel.free(request.belief, name), name)
             elif isinstance(move, Ask):
-                yield from self._ask(request, move)
+                yield from self._ask(request, move.judges, move.candidate)
                 asked += len(move.judges)
             else:
                 return self._finish(request, move, sticky=bound is not None)
@@ -140,13 +143,13 @@ class Engine:
         """Whether an answer that was to be accepted unseen is accepted now that it is here.
 
         One that the consumer already has cannot be taken back. Any other is given back to the policy if it shows
-        what no plan counts on: it is unusable, or rules speak against it.
+        what no plan counts on: it is unusable, or rules or the user's own checks speak against it.
         """
         reply = request.attempts[name].reply
         if reply is None:
             return False
         j = request.belief.index(name)
-        return reply.streamed or bool(request.belief.usable[j] and request.belief.answer_llr[j] > SURPRISE)
+        return reply.streamed or bool(request.belief.usable[j] and request.belief.llr()[j] > SURPRISE)
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
@@ -210,7 +213,8 @@ class Engine:
 
     def _try(self, request: _Request, move: Try) -> Steps:
         live = move.commit and len(move.candidates) == 1 and self.stream_mode != "buffered"
-        calls = tuple(Call("draft", name, live=live) for name in move.candidates)
+        logprobs = self.panel.reads_logprobs
+        calls = tuple(Call("draft", name, live=live, logprobs=logprobs) for name in move.candidates)
         outcomes = yield calls
         for call, outcome in zip(calls, outcomes):
             self._record(request, call, outcome)
@@ -230,22 +234,55 @@ class Engine:
         except Exception as error:
             request.warn(f"the panel could not read the answer of {name!r}", error)
 
-    def _ask(self, request: _Request, move: Ask) -> Steps:
-        calls = tuple(self.panel.call(request.belief, judge, move.candidate) for judge in move.judges)
-        outcomes = yield calls
-        for judge, call, outcome in zip(move.judges, calls, outcomes):
-            if isinstance(outcome, Failure):
-                request.warn(f"judge {judge!r} failed and abstains", outcome.error)
-                verdict = Verdict(judge, move.candidate, None, f"failed: {outcome.error}")
-            else:
-                reply = outcome
-                if reply.usage is None:
-                    written = sum(count_tokens(m.text) for m in call.prompt or ())
-                    reply = replace(reply, usage=Usage(written, count_tokens(reply.text), estimated=True))
-                verdict = self.panel.read(judge, move.candidate, call, reply)
-            request.verdicts.append(verdict)
-            request.belief.add(verdict, self.panel.weight(judge))
+    def _ask(self, request: _Request, judges: Iterable[str], author: str) -> Steps:
+        """Hear these judges on one answer; their calls of one round run in parallel."""
+        hearings = [h for judge in judges if (h := self._hearing(request, judge, author)) is not None]
+        going = hearings
+        while going:
+            rounds = [(h, calls) for h in going if (calls := self._next_calls(request, h))]
+            if not rounds:
+                break
+            outcomes = yield tuple(call for _, calls in rounds for call in calls)
+            at = 0
+            for hearing, calls in rounds:
+                hearing.take(calls, outcomes[at : at + len(calls)])
+                at += len(calls)
+            going = [h for h, _ in rounds]
+        for hearing in hearings:
+            self._conclude(request, hearing)
         return None  # type: ignore[return-value]
+
+    def _hearing(self, request: _Request, judge: str, author: str) -> Hearing | None:
+        try:
+            return self.panel.hearing(request.belief, judge, author)
+        except Exception as error:
+            request.warn(f"judge {judge!r} failed and abstains", error)
+            self._note(request, Verdict(judge, author, None, f"failed: {error}"))
+            return None
+
+    @staticmethod
+    def _next_calls(request: _Request, hearing: Hearing) -> tuple[Call, ...]:
+        try:
+            return hearing.next_calls()
+        except Exception as error:
+            hearing.errors.append(error)
+            return ()
+
+    def _conclude(self, request: _Request, hearing: Hearing) -> None:
+        try:
+            verdict = hearing.verdict()
+        except Exception as error:
+            hearing.errors.append(error)
+            verdict = hearing.abstention(f"failed: {error}")
+        silent = verdict.score is None
+        for error in hearing.errors[:1] if silent else hearing.errors:
+            what = "failed and abstains" if silent else "failed in one of its calls, which is left out"
+            request.warn(f"judge {hearing.name!r} {what}", error)
+        self._note(request, verdict)
+
+    def _note(self, request: _Request, verdict: Verdict) -> None:
+        request.verdicts.append(verdict)
+        request.belief.add(verdict, self.panel.weight(verdict.judge))
 
     # -- costs -------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.evidence import AnswerEvidence
+from emafusion.estimators.judge_stack import JudgeStack
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 
 __all__ = ["BeliefModel"]
@@ -20,6 +21,8 @@ class BeliefModel:
     ----------
     fitted
         Whether outcomes shaped it; if not, rates of agreement are taken by kind of answer.
+    judges
+        How verdicts weigh; by their shipped weights unless the log had verdicts.
     """
 
     candidates: tuple[str, ...]
@@ -27,6 +30,7 @@ class BeliefModel:
     calibration: ConfidenceCalibration
     evidence: AnswerEvidence
     fitted: bool = False
+    judges: JudgeStack = field(default_factory=JudgeStack)
 
     @classmethod
     def prior(cls, candidates: tuple[str, ...]) -> BeliefModel:
@@ -43,6 +47,7 @@ class BeliefModel:
             "calibration": self.calibration.to_config(),
             "evidence": self.evidence.to_config(),
             "fitted": self.fitted,
+            "judges": self.judges.to_config(),
         }
 
     @classmethod
@@ -53,4 +58,5 @@ class BeliefModel:
             ConfidenceCalibration.from_config(config["calibration"]),
             AnswerEvidence.from_config(config["evidence"]),
             bool(config["fitted"]),
+            JudgeStack.from_config(config["judges"]) if config.get("judges") else JudgeStack(),
         )

@@ -6,7 +6,6 @@ Rules and agreement cost nothing and always sit on it; other judges are asked wh
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence, infer
 from emafusion.estimators.confidence import calibrated
 from emafusion.estimators.rates import prior_rates
-from emafusion.estimators.shared_difficulty import logit
-from emafusion.judges.base import Judge
+from emafusion.judges.base import AUTHOR, Case, Judge
+from emafusion.judges.hearing import Hearing
 from emafusion.judges.rules import rule_verdicts
 from emafusion.tokens import count_tokens
-from emafusion.types import Call, Forecast, Query, Reply, Usage, Verdict
+from emafusion.types import Forecast, Query, Reply, Usage, Verdict
 
 __all__ = ["Belief", "Panel"]
 
@@ -34,8 +33,19 @@ SIMILARITY = 0.85
 class Belief:
     """All that is known of one request, as arrays over the pool; the policy reads it, the panel writes it."""
 
-    def __init__(self, query: Query, forecast: Forecast, allowed: Collection[str], model: BeliefModel) -> None:
+    def __init__(
+        self,
+        query: Query,
+        forecast: Forecast,
+        allowed: Collection[str],
+        model: BeliefModel,
+        weights: Mapping[str, float] | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         m = len(model.candidates)
+        self.weights, self.families = dict(weights or {}), dict(families or {})
+        """Of the panel's judges: shipped weight, and what kind of judge asks which model."""
+        self.task = str(forecast.labels.get("task", ""))
         self.query, self.forecast, self.model = query, forecast, model
         self.names = model.candidates
         self._index = {name: j for j, name in enumerate(self.names)}
@@ -69,9 +79,17 @@ class Belief:
     def llr(self) -> Array:
         """Log-likelihood ratio of each answer's evidence, verdicts included."""
         out: Array = self.answer_llr.copy()
-        for name, given in self.verdicts.items():
-            out[self.index(name)] += pooled_llr(given)
+        for name in self.verdicts:
+            out[self.index(name)] += self.verdicts_llr(name)
         return out
+
+    def verdicts_llr(self, name: str, further: Mapping[str, float] | None = None) -> float:
+        """What judges say of one answer, with ``further`` scores by judge as if they had been given."""
+        given = self.verdicts.get(name, [])
+        scores = {v.judge: v.score for v, _ in given} | dict(further or {})
+        weights = {v.judge: weight for v, weight in given}
+        weights |= {judge: self.weights.get(judge, 1.0) for judge in further or {}}
+        return self.model.judges.llr(scores, weights, self.families, self.task)
 
     def evidence(self) -> Evidence:
         rho, eps = self.rates()
@@ -112,16 +130,6 @@ class Belief:
         return "" if final is None or final.kind in ("text", "none", "code") else final.raw[:200]
 
 
-def pooled_llr(given: Sequence[tuple[Verdict, float]]) -> float:
-    """Verdicts on one answer, tempered: judges are correlated, so k of them count as the square root of k."""
-    each = [
-        weight * float(logit(np.array(v.score), 0.02)) / float(logit(np.array(0.9)))
-        for v, weight in given
-        if v.score is not None
-    ]
-    return sum(each) / len(each) ** 0.5 if each else 0.0
-
-
 class Panel:
     """Judges of one pool.
 
@@ -130,7 +138,7 @@ class Panel:
     pool
         Candidates; judges may be drawn from them.
     judges
-        Judges that cost a call. Rules and agreement are always there.
+        Judges beside rules and agreement, which are always there.
     judge_models
         Name and candidate of judges' own models, by judge.
     encoder
@@ -153,11 +161,14 @@ class Panel:
         self.judges = {j.name: j for j in judges}
         self.judge_models = dict(judge_models or {})
         self.prices = dict(prices or {})
+        self.weights = {name: float(judge.weight) for name, judge in self.judges.items()}
+        self.families = {name: self._family(judge) for name, judge in self.judges.items()}
+        self.reads_logprobs = any(getattr(judge, "logprobs", False) for judge in judges)
 
     # -- free evidence -----------------------------------------------------------------------------------------
 
     def begin(self, query: Query, forecast: Forecast, allowed: Collection[str], model: BeliefModel) -> Belief:
-        return Belief(query, forecast, allowed, model)
+        return Belief(query, forecast, allowed, model, self.weights, self.families)
 
     def observe(self, belief: Belief, name: str, reply: Reply) -> list[Verdict]:
         """Take an answer in: rules, its final answer, whom it agrees with. Returns the rules' verdicts."""
@@ -196,19 +207,73 @@ class Panel:
         for n, label in zip(order, cluster_answers(answers, vectors, self.similarity)):
             belief.label[belief.index(n)] = label
 
-    # -- judges that cost a call -------------------------------------------------------------------------------
+    # -- judges ------------------------------------------------------------------------------------------------
+
+    def free(self, belief: Belief, author: str) -> list[str]:
+        """Judges that cost nothing and have not looked at ``author``'s answer yet."""
+        if author not in belief.replies:
+            return []
+        return [n for n, j in self.judges.items() if getattr(j, "free", False) and (n, author) not in belief.asked]
 
     def available(self, belief: Belief, author: str) -> list[tuple[str, str, float]]:
         """Judges that may still look at ``author``'s answer: (judge, model, expected USD)."""
         out = []
         for name, judge in self.judges.items():
-            model = self._model_for(belief, judge, author)
-            if (name, author) in belief.asked or model is None:
+            if (name, author) in belief.asked or (getattr(judge, "rival", False) and not self._rivals(belief, author)):
                 continue
-            out.append((name, model, self._expected_cost(belief, judge, author, model)))
+            model = self._model_for(belief, judge, author)
+            if model is not None:
+                out.append((name, model, self._expected_cost(belief, judge, author, model)))
         return out
 
+    def hearing(self, belief: Belief, judge: str, author: str) -> Hearing:
+        """Have ``judge`` look at ``author``'s answer.
+
+        Raises
+        ------
+        ConfigError
+            If no model of the pool may judge it.
+        """
+        model = self._model_for(belief, self.judges[judge], author)
+        if model is None:
+            raise ConfigError(f"judge {judge!r} has no model but the author {author!r} itself")
+        free = getattr(self.judges[judge], "free", False)
+        return Hearing(
+            self.judges[judge],
+            Case(belief.query, author, belief.replies[author], self._rivals(belief, author), belief.task),
+            model,
+            lambda usage: 0.0 if free else float(self._price(model).cost(usage)),
+        )
+
+    def weight(self, judge: str) -> float:
+        """Shipped log-likelihood ratio of a sure verdict."""
+        return self.weights[judge]
+
+    def strength(self, belief: Belief, judge: str, author: str) -> float:
+        """What a sure verdict of ``judge`` would add to what was said of ``author``'s answer already."""
+        yes, no = (belief.verdicts_llr(author, {judge: score}) for score in (0.9, 0.1))
+        return abs(yes - no) / 2.0
+
+    def _rivals(self, belief: Belief, author: str) -> dict[str, Reply]:
+        """Usable answers that say something else, the most probable first."""
+        mine = belief.cluster(author)
+        others = [
+            n
+            for n in belief.replies
+            if n != author and belief.usable[belief.index(n)] and (mine < 0 or belief.cluster(n) != mine)
+        ]
+        return {n: belief.replies[n] for n in sorted(others, key=belief.confidence, reverse=True)}
+
+    def _family(self, judge: Judge) -> str:
+        """Judges of one kind that ask one model, of their own or any, are one head."""
+        if getattr(judge, "free", False):
+            return f"its own: {judge.name}"
+        asks = self.judge_models.get(judge.name, "the author" if judge.model == AUTHOR else "the pool")
+        return f"{type(judge).__name__} by {asks}"
+
     def _model_for(self, belief: Belief, judge: Judge, author: str) -> str | None:
+        if judge.model == AUTHOR or getattr(judge, "free", False):
+            return author
         if judge.name in self.judge_models:
             own = self.judge_models[judge.name]
             return own if own != author or len(self.pool) == 1 else None
@@ -221,28 +286,17 @@ class Panel:
         return min(strong or others, key=lambda n: cost[belief.index(n)])
 
     def _expected_cost(self, belief: Belief, judge: Judge, author: str, model: str) -> float:
+        if getattr(judge, "free", False):
+            return 0.0
+        samples = int(getattr(judge, "samples", 1))
+        if getattr(judge, "replays", False):
+            return samples * float(belief.cost[belief.index(author)])
         reply = belief.replies.get(author)
         answer = count_tokens(reply.text) if reply else belief.forecast.output_tokens[belief.index(author)]
-        read = belief.query.prompt_tokens + answer + 150
+        answers = 2 * answer if getattr(judge, "rival", False) else answer
+        read = belief.query.prompt_tokens + answers + 150
         written = getattr(judge, "max_output_tokens", 200) / 2
-        return float(self._price(model).cost(Usage(int(read), int(written))))
+        return samples * float(self._price(model).cost(Usage(int(read), int(written))))
 
     def _price(self, model: str) -> Any:
         return self.prices[model] if model in self.prices else self.pool.price(model)
-
-    def call(self, belief: Belief, judge: str, author: str) -> Call:
-        model = self._model_for(belief, self.judges[judge], author)
-        assert model is not None
-        return self.judges[judge].call(belief.query, belief.replies[author], author, model)
-
-    def read(self, judge: str, author: str, call: Call, reply: Reply) -> Verdict:
-        if reply.cost_usd is not None:
-            cost = reply.cost_usd
-        else:
-            assert reply.usage is not None
-            cost = float(self._price(call.candidate).cost(reply.usage))
-        verdict = self.judges[judge].read(reply, author, cost)
-        return replace(verdict, latency_s=reply.latency_s)
-
-    def weight(self, judge: str) -> float:
-        return self.judges[judge].weight

@@ -124,7 +124,7 @@ class CascadeRouting:
         found: tuple[float, Ask] | None = None
         p = float(solved.confidence[0, best])
         for judge, _, cost in self.panel.available(belief, author):
-            strength = self.panel.weight(judge)
+            strength = self.panel.strength(belief, judge, author)
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
             llr[1, best] -= strength
@@ -148,7 +148,7 @@ class CascadeRouting:
         options = [(j, judge, cost) for j in firsts for judge, _, cost in self.panel.available(belief, belief.names[j])]
         if not options:
             return None
-        strengths = np.array([self.panel.weight(judge) for _, judge, _ in options])
+        strengths = np.array([self.panel.strength(belief, judge, belief.names[j]) for j, judge, _ in options])
         author = np.array([j for j, _, _ in options])
         worth = plan(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1).worth
         yes, no = worth[: len(options)], worth[len(options) :]

@@ -96,7 +96,7 @@ class RoutingModel:
         evidence = AnswerEvidence()
         evidence.weights_, evidence.typical_ = fitted.evidence.weights_, fitted.evidence.typical_
         evidence.spread_ = gathered(fitted.evidence.spread_, prior.evidence.spread_)
-        return BeliefModel(pool.names, difficulty, calibration, evidence, fitted=True)
+        return BeliefModel(pool.names, difficulty, calibration, evidence, fitted=True, judges=fitted.judges)
 
 
 def save_router(model: RoutingModel, path: str | Path) -> None:
