@@ -63,7 +63,7 @@ class Solvability:
     edges : N arrays of up to seven
         Inner edges of the bins of each candidate's confidence.
     likelihood : (N, z, s)
-        Probability of each bin in each state; the last bin is for a verification without a verdict.
+        Probability of each bin in each state; the last bin, as probable in each, is for no verdict: it says nothing.
     """
 
     candidates: tuple[str, ...]
@@ -123,13 +123,13 @@ class Solvability:
         for j in range(len(self.candidates)):
             rows = verified[:, j]
             seen = self.observed(j, confidence[rows, j])
+            silent = ((seen == BINS).sum() + 0.5) / (len(seen) + 1.0)
             for kind in np.unique(side[:, j]):
                 alike = side[state[rows], j] == kind
-                counts = _smoothed(np.bincount(seen[alike], minlength=BINS + 1))
-                pooled = _shares(counts + BIN_PRIOR / (BINS + 1))
+                pooled = _shares(_smoothed(_counts(seen[alike])) + BIN_PRIOR / BINS)
                 for s in np.nonzero(side[:, j] == kind)[0]:
-                    own = np.bincount(seen[state[rows] == s], minlength=BINS + 1)
-                    out[j, :, s] = _shares(_smoothed(own) + SHRINKAGE * pooled)
+                    own = _shares(_smoothed(_counts(seen[state[rows] == s])) + SHRINKAGE * pooled)
+                    out[j, :, s] = np.append((1.0 - silent) * own, silent)
         return Solvability(**{**{f: getattr(self, f) for f in self.__dataclass_fields__}, "likelihood": out})
 
     # -- observing ---------------------------------------------------------------------------------------------
@@ -263,14 +263,17 @@ def _edges(confidence: Array) -> Array:
     return np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
 
 
-def _smoothed(count: IntArray) -> Array:
-    """Counts shared with neighbouring bins; the last bin, without a verdict, has no neighbour."""
-    bins, silent = count[:-1].astype(np.float64), float(count[-1])
-    padded = np.concatenate([bins[:1], bins, bins[-1:]])
-    return np.asarray(np.append(np.convolve(padded, KERNEL, mode="valid"), silent), dtype=np.float64)
+def _counts(bins: IntArray) -> Array:
+    """(BINS,) how many came into each bin; those without a verdict are left out."""
+    return np.bincount(bins, minlength=BINS + 1)[:BINS].astype(np.float64)
 
 
-def _shares(weights: Array) -> Array:
+def _smoothed(count: Array) -> Array:
+    """Counts shared with neighbouring bins."""
+    return np.convolve(np.concatenate([count[:1], count, count[-1:]]), KERNEL, mode="valid")
+
+
+def _shares(weights: NDArray[Any]) -> Array:
     return np.asarray(weights / weights.sum())
 
 

@@ -7,12 +7,12 @@ means is fitted (the panel's weight, or the observation model of :mod:`emafusion
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emafusion.judges.llm import _quoted
+from emafusion.judges.base import AUTHOR
+from emafusion.judges.quotation import answer_text, quoted
 from emafusion.types import Call, Message, Query, Reply, Verdict
 
 __all__ = ["SelfVerification", "says_correct"]
@@ -98,7 +98,7 @@ class SelfVerification:
 
     @property
     def model(self) -> str:
-        return "author"
+        return AUTHOR
 
     def calls(self, query: Query, answer: Reply, author: str, model: str) -> tuple[Call, ...]:
         """As many calls of one prompt as there are samples."""
@@ -120,7 +120,7 @@ class SelfVerification:
                 Message("user", _case(context, question, answered)),
                 Message("assistant", "Correct" if correct else "Incorrect"),
             ]
-        return (*turns, Message("user", _case(query.context, query.text, _shown(answer))))
+        return (*turns, Message("user", _case(query.context, query.text, answer_text(answer))))
 
     def read(self, replies: Sequence[Reply], author: str, cost_usd: float) -> Verdict:
         """Share of "correct" among the samples that can be read; abstains where there is none."""
@@ -146,12 +146,6 @@ def says_correct(text: str) -> bool | None:
 
 
 def _case(context: str, question: str, answer: str) -> str:
-    parts = [_quoted("CONTEXT", context)] if context else []
-    return "\n\n".join([*parts, _quoted("QUESTION", question), _quoted("ANSWER", answer), ASKED])
-
-
-def _shown(answer: Reply) -> str:
-    if not answer.tool_calls:
-        return answer.text or ""
-    called = [{"name": c.name, "arguments": dict(c.arguments)} for c in answer.tool_calls]
-    return f"{answer.text}\n{json.dumps(called, default=str)}".strip()
+    quotations = [("CONTEXT", context)] if context else []
+    quotations += [("QUESTION", question), ("ANSWER", answer)]
+    return "\n\n".join([*(quoted(label, text).text for label, text in quotations), ASKED])
