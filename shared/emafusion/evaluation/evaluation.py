@@ -25,9 +25,9 @@ from emafusion.evaluation.folds import (
 from emafusion.evaluation.gathering import display_point, held_out_floors, joined, task_labels, winners
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource, in_processes, read_all_answers
-from emafusion.evaluation.verifications import recorded_verifications
 from emafusion.learning import fitting
 from emafusion.learning.table import Answers, LogTable, tabulate
+from emafusion.learning.verifications import read_verifications
 from emafusion.log import LoggedQuery
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 
@@ -100,6 +100,7 @@ def evaluate(
     workers: int = 1,
     budgets: Sequence[float] = BUDGETS,
     floors: int = 0,
+    policy: str = "cascade",
     progress: Callable[[str, float], None] = SILENT,
 ) -> Evaluation:
     """Compare EMAFusion with its baselines.
@@ -117,6 +118,8 @@ def evaluate(
         USD a query that the engine is asked to keep on the test part of every fold.
     floors
         Calibrations with which quality floors are checked, see :mod:`emafusion.evaluation.floors`; 0 for none.
+    policy
+        That EMAFusion is served by: "cascade", "automix" or "automix-threshold". Floors are checked for the cascade.
 
     Raises
     ------
@@ -142,11 +145,11 @@ def evaluate(
     values = _values(table)
     source = EncoderSource.of(encoder)
     plan = _plan(len(entries), len(everything), folds, range(seed, seed + seeds))
-    verified = recorded_verifications(everything, table.candidates)
+    verified = read_verifications(everything, table.candidates)
     # As many values as a fitted curve holds, over the same range.
     grid = np.geomspace(values[0], values[-1], fitting.GRID) if floors else None
     splits = [
-        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None)
+        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None, policy)
         for s, tr, te in plan
     ]
     results: list[FoldResult] = in_processes(

@@ -23,7 +23,7 @@ from emafusion.log import read_log
 from emafusion.policies.automix import Kind
 from emafusion.routers.artefact import RoutingModel
 
-__all__ = ["add_automix", "fit_automix_router", "verification_cost", "verified_log"]
+__all__ = ["add_automix", "fit_automix_router", "verification_cost", "verification_tokens", "verified_log"]
 
 SAMPLES = 8
 """Verdicts of a verification whose number the log does not tell."""
@@ -61,8 +61,13 @@ def verified_log(
 def verification_cost(table: LogTable, prices: Mapping[str, Price]) -> Array:
     """(n, m) USD that verifying each answer is expected to cost: every sample reads the whole prompt again."""
     inp, out = (np.array([getattr(prices[n], side) for n in table.candidates]) / 1e6 for side in ("input", "output"))
-    read = table.prompt_tokens[:, None] + np.nan_to_num(table.out_tok, nan=250.0) + EXAMPLE_TOKENS
-    return np.asarray(SAMPLES * (read * inp + VERDICT_TOKENS * out))
+    read, written = verification_tokens(table.prompt_tokens[:, None], np.nan_to_num(table.out_tok, nan=250.0))
+    return np.asarray(read * inp + written * out)
+
+
+def verification_tokens(prompt: Array | float, answer: Array | float) -> tuple[Array | float, int]:
+    """Tokens that a verification reads and writes, from the lengths of the prompt and of the answer."""
+    return SAMPLES * (prompt + answer + EXAMPLE_TOKENS), SAMPLES * VERDICT_TOKENS
 
 
 def add_automix(
@@ -75,7 +80,7 @@ def add_automix(
     kind: Kind = "pomdp",
     seed: int = 0,
 ) -> RoutingModel:
-    """The router with AutoMix, fitted on the log that it was fitted on itself just now (its forecasts are out of fold)."""
+    """The router with AutoMix, on the log that it was itself fitted on just now: it still has held-out forecasts."""
     forecasts = model.forecaster.oof_
     recording = record(model, table, answers, vectors, forecasts)
     recording = with_evidence(recording, model.belief, table, answers, forecasts)

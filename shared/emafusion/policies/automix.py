@@ -188,9 +188,14 @@ class AutoMixPolicy:
             raise ValueError(f"kind must be 'pomdp' or 'threshold', got {kind!r}")
         if prior not in ("log", "forecast"):
             raise ValueError(f"prior must be 'log' or 'forecast', got {prior!r}")
-        self.rules, self.judges, self.prior = rules, frozenset(judges), prior
+        self.rules, self.judges = rules, frozenset(judges)
+        self.prior: Literal["log", "forecast"] = prior
         self.kind: Kind = kind or rules.kind
         self.abstain_below = abstain_below
+
+    def hearing(self, judges: Collection[str]) -> AutoMixPolicy:
+        """The same policy, with other judges on the panel."""
+        return AutoMixPolicy(self.rules, judges, kind=self.kind, prior=self.prior, abstain_below=self.abstain_below)
 
     def next_move(self, belief: Belief, terms: Terms) -> Move:
         """Follow the plan from its beginning through what has happened, to the first thing that has not."""
