@@ -103,7 +103,8 @@ def add_verifications(path: Path, journal: Journal, price: CpuPrice) -> int:
             if call is not None:
                 said = call["said"]
                 assert isinstance(said, list)
-                outcome.pop("verification", None)
+                for field in ("verification", "verification_usd"):
+                    outcome.pop(field, None)
                 # An answer none of whose samples could be read was paid for, and has no share.
                 if verdicts := [int(v) for v in map(says_correct, said) if v is not None]:
                     outcome["verification"] = verdicts

@@ -23,7 +23,8 @@ __all__ = ["Move", "Solvability"]
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-BINS = 8
+BINS = 9
+"""As many as eight samples have shares; finer confidences come into bins that hold about as many each."""
 GOOD = 0.5
 """Score from which an answer counts as good."""
 MOST_PATTERNS = 3
@@ -33,9 +34,9 @@ NOT_NESTED = 0.1
 STATE_PRIOR = 0.5
 QUALITY_PRIOR = 2.0
 BIN_PRIOR = 2.0
-SHRINKAGE = 12.0
+SHRINKAGE = 3.0
 """Verifications that the bins of one state start with, at their rates over all states of that kind."""
-KERNEL = (0.15, 0.7, 0.15)
+KERNEL = (0.05, 0.9, 0.05)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Solvability:
         Expected score of each candidate in each state.
     cost, verification_cost : (N,)
         Mean USD of an answer, and of verifying it.
-    edges : N arrays of up to seven
+    edges : N arrays of up to eight
         Inner edges of the bins of each candidate's confidence.
     likelihood : (N, z, s)
         Probability of each bin in each state; the last bin, as probable in each, is for no verdict: it says nothing.
@@ -256,10 +257,13 @@ def _qualities(score: Array, state: IntArray, side: IntArray) -> Array:
 
 
 def _edges(confidence: Array) -> Array:
-    """Inner edges of bins that hold about as many confidences each."""
+    """Inner edges of bins: between the confidences where there are few different ones, else about as many in each."""
     known = confidence[~np.isnan(confidence)]
     if not len(known):
         return np.arange(1, BINS) / BINS
+    different = np.unique(known)
+    if len(different) <= BINS:
+        return np.asarray((different[1:] + different[:-1]) / 2.0)
     return np.unique(np.quantile(known, np.arange(1, BINS) / BINS))
 
 
