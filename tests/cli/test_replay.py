@@ -88,7 +88,7 @@ def test_an_answer_that_was_not_recorded_is_not_an_empty_answer(
                 if kind == "empty":
                     outcome["response"] = ""
         log = write(tmp_path / f"{kind}.jsonl", lines)
-        said = succeeded("replay", log, "--router", router, "--usd-value", "0.005", "--decisions", out)
+        said = succeeded("replay", log, "--router", router, "--usd-value", "0.0005", "--decisions", out)
         calls[kind] = said["calls_per_query"]
     assert calls["missing"] < 2.0
     assert calls["empty"] == len(CANDIDATES)  # nobody says anything that could be accepted

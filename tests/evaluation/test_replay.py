@@ -48,7 +48,7 @@ def recording_of(model: RoutingModel, entries: list[LoggedQuery], encoder: Encod
     labels = TaxonomyClassifier(encoder=encoder).categories(table.texts, vectors)
     forecasts = model.forecaster.predict(table.texts, vectors, labels)
     recording = record(model, table, answers, vectors, forecasts)
-    return with_evidence(recording, model.belief, table, answers, forecasts)
+    return with_evidence(recording, model.belief, answers)
 
 
 @pytest.mark.parametrize("value", [0.0005, 0.01, 0.2])

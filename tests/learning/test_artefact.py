@@ -51,7 +51,7 @@ def test_the_curve_trades_cost_for_quality(fitted: tuple[RoutingModel, FitReport
     curve = fitted[1].curve
     assert list(curve.cost) == sorted(curve.cost)
     assert max(curve.quality) > curve.quality[0]
-    assert set(curve.shortfall) == {"small", "mid", "big"}
+    assert set(curve.certified) == {"small", "mid", "big"}
 
 
 def test_a_candidate_that_the_log_did_not_know_is_forecast_from_its_price(

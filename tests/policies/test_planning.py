@@ -192,3 +192,49 @@ def test_every_state_of_a_lattice_is_reached_and_leads_one_level_up(k: int, clus
                 assert shape.level[child] == shape.level[i] + 1
                 reached.add(int(child))
     assert reached == set(range(shape.size))
+
+
+def test_votes_that_only_count_together_are_foreseen() -> None:
+    """One more cheap vote cannot overturn the answer at hand, four can: looking one call ahead gives up."""
+    p, cost = [0.7, 0.68, 0.68, 0.68, 0.68], [0.01, 1e-4, 1e-4, 1e-4, 1e-4]
+    calibration = ConfidenceCalibration().start(5)
+    at_hand = problem(p, cost, 0.05, (0, None, None, None, None), eps=0.02, rho=0.98)
+    near, far = (plan(at_hand, calibration, depth=depth) for depth in (1, 4))
+    assert far.worth[0] >= near.worth[0]
+    apart = problem(p, cost, 0.05, (0, 1, None, None, None), eps=0.02, rho=0.98)
+    assert plan(apart, calibration).action[0] != STOP
+
+
+def test_best_buys_come_first_in_the_shortlist() -> None:
+    from emafusion.policies.planning import shortlist
+
+    pb = problem([0.3, 0.9, 0.8, 0.85], [1e-4, 1e-2, 1e-3, 1e-4], 1.0)
+    picked = shortlist(pb, pb.forecast, 4)[0].tolist()
+    assert picked[0] == 3
+    assert set(picked) == {0, 1, 2, 3}
+    pb.open[:] = [[True, True, True, False]]
+    assert shortlist(pb, pb.forecast, 4)[0].tolist()[-1] == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_candidates_are_asked_together_only_if_none_of_them_could_have_made_the_next_needless(
+    p: list[float], cost: list[float], value: float
+) -> None:
+    calibration = ConfidenceCalibration().start(3)
+    solved = plan(problem(p, cost, value), calibration)
+    together = np.nonzero(solved.together[0])[0].tolist()
+    assert (solved.action[0] in together) == (solved.action[0] != STOP)
+    assert not (solved.commit[0] and len(together) > 1)
+    if len(together) == 2:
+        first = int(solved.action[0])
+        (second,) = set(together) - {first}
+        labels: list[int | None] = [None, None, None]
+        labels[first] = 0
+        after = plan(problem(p, cost, value, tuple(labels)), calibration, depth=4)
+        assert after.action[0] == second
+
+
+def test_votes_that_are_needed_anyway_are_asked_for_together() -> None:
+    solved = plan(problem([0.6, 0.6, 0.6], [1e-4] * 3, 100.0, eps=0.1), ConfidenceCalibration().start(3))
+    assert solved.together[0].sum() >= 2

@@ -67,6 +67,7 @@ def test_one_text_is_labelled_as_in_a_batch(shipped: SeedFit) -> None:
 
 def test_another_taxonomy_or_encoder_is_fitted_anew(shipped: SeedFit) -> None:
     assert SeedFit.load(SHIPPED, shipped_identity() + "x") is None
+    assert SeedFit.load(SHIPPED.with_name("absent.npz"), shipped_identity()) is None
     extended = Taxonomy.default().extend({"seeds": [{"text": "Name a colour.", "task": "creative_writing"}]})
     assert SeedFit.load(SHIPPED, f"{extended.identity}|{default_encoder().identity}") is None
     words = HashingEncoder(64)

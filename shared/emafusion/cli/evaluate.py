@@ -29,6 +29,9 @@ def evaluate(
     floors: Annotated[
         int, typer.Option(metavar="N", help="Check quality floors in so many random calibrations, e.g. 200; 0: do not.")
     ] = 0,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also play EMAFusion with one part taken out at a time.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes; 0 takes as many as there are cores, at most 2.")] = 0,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -59,6 +62,7 @@ def evaluate(
             seeds=seeds,
             resamples=resamples,
             floors=floors,
+            ablate=ablate,
             workers=workers or min(2, os.cpu_count() or 1),
             progress=bar,
         )

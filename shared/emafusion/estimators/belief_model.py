@@ -37,7 +37,7 @@ class BeliefModel:
         """The shipped model, before any outcome."""
         m = len(candidates)
         return cls(
-            candidates, SharedDifficulty().start(m), ConfidenceCalibration().start(m), AnswerEvidence().start(m), False
+            candidates, SharedDifficulty().start(m), ConfidenceCalibration().start(m), AnswerEvidence().start(), False
         )
 
     def to_config(self) -> dict[str, Any]:

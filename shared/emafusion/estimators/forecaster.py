@@ -161,9 +161,16 @@ class Forecaster:
         )
 
     def predict(
-        self, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None = None
+        self,
+        texts: Sequence[str],
+        embeddings: NDArray[Any],
+        label_probs: NDArray[Any] | None = None,
+        *,
+        shrunk: bool = True,
     ) -> Forecasts:
         """Forecast n queries from their (n, d) embeddings and optional (n, c) label probabilities. Needs numpy only.
+
+        With ``shrunk=False`` the forecast is that of the stack, before it is shrunk region by region.
 
         Raises
         ------
@@ -184,7 +191,8 @@ class Forecaster:
         tokens = _tokens(self.lengths_.rescale(self.lengths_.predict(views)), characters(texts))
         raw, nearness = self.ensemble_.predict(views, self.combination_.names_)
         p, sd = self.combination_.predict(raw, nearness, self._prior_logits(views, raw))
-        p = self.regional_.predict(p, views.semantic, nearness.familiarity)
+        if shrunk:
+            p = self.regional_.predict(p, views.semantic, nearness.familiarity)
         return Forecasts(p, sd, *tokens, nearness.familiarity, nearness.effective_n * nearness.familiarity)
 
     def _prior_logits(self, views: Views, raw: dict[str, NDArray[Any]]) -> NDArray[np.float64]:

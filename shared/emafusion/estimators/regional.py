@@ -99,7 +99,7 @@ class RegionalShrinkage:
         return np.stack([np.ones_like(apart), np.broadcast_to(ease, apart.shape), standing, apart - standing], axis=2)
 
     def _shrunk(self, p: Array, of: NDArray[np.int64]) -> Array:
-        return sigmoid((self._design(p, of) * self.weights_[of][:, None, :]).sum(2))
+        return sigmoid(np.asarray((self._design(p, of) * self.weights_[of][:, None, :]).sum(2)))
 
     def _newton(self, design: Array, scores: Array, prior: Array) -> Array:
         """Weights of the penalised logistic regression on rows (r, 4), pulled towards ``prior``."""
@@ -112,7 +112,7 @@ class RegionalShrinkage:
             weights += step
             if np.abs(step).max() < 1e-8:
                 break
-        return weights
+        return np.asarray(weights)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {}, {"centres": self.clusters_.centres_, "standing": self.standing_, "weights": self.weights_}

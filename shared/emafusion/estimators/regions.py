@@ -32,12 +32,15 @@ class AgreementRegions:
     def __init__(self, *, regions: int = 32, per_region: int = 60, shrinkage: float = 30.0, seed: int = 0) -> None:
         self.regions, self.per_region, self.shrinkage, self.seed = regions, per_region, shrinkage, seed
 
-    def fit(self, embeddings: NDArray[Any], labels: IntArray, scores: Array) -> AgreementRegions:
-        """Fit on embeddings (n, d), groups of answers (n, m), -1 for none, and scores (n, m), NaN where unknown."""
+    def fit(
+        self, embeddings: NDArray[Any], labels: IntArray, scores: Array, known: NDArray[np.bool_]
+    ) -> AgreementRegions:
+        """Fit on embeddings (n, d), groups of answers (n, m), -1 for none, scores (n, m), NaN where unknown, and
+        whether there is an answer to look at (n, m)."""
         self.clusters_ = Clusters(most=self.regions, rows_each=self.per_region, seed=self.seed).fit(embeddings)
         of, k = self.clusters_.of(embeddings), len(self.clusters_)
         # A right answer with none to extract is a stray too, so it counts among the pairs that do not agree.
-        right, wrong = scores >= 0.5, (scores < 0.5) & (labels >= 0)
+        right, wrong = known & (scores >= 0.5), known & (scores < 0.5) & (labels >= 0)
         same_right, pairs_right = _pairs(labels, right)
         same_wrong, pairs_wrong = _pairs(labels, wrong)
         rho2 = self._rate(of, same_right, pairs_right, PRIOR_RHO**2, k)

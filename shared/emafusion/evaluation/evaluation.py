@@ -103,6 +103,7 @@ def evaluate(
     workers: int = 1,
     budgets: Sequence[float] = BUDGETS,
     floors: int = 0,
+    ablate: bool = False,
     progress: Callable[[str, float], None] = SILENT,
 ) -> Evaluation:
     """Compare EMAFusion with its baselines.
@@ -120,6 +121,8 @@ def evaluate(
         USD a query that the engine is asked to keep on the test part of every fold.
     floors
         Calibrations with which quality floors are checked, see :mod:`emafusion.evaluation.floors`; 0 for none.
+    ablate
+        Also play EMAFusion with one part taken out at a time (:mod:`emafusion.evaluation.ablations`).
 
     Raises
     ------
@@ -153,6 +156,7 @@ def evaluate(
         Split(
             *(table, answers, vectors, labels, source, tr, te, values, s, verified),
             floor_values=grid if s == seed else None,
+            ablate=ablate,
             judged=s == seed,
         )
         for s, tr, te in plan

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from emafusion.estimators.certificate import certified_share
 from emafusion.evaluation.points import Array, IntArray, Points
-from emafusion.learning import fitting
 from emafusion.policies.trade_off import Curve
 
 __all__ = ["FLOORS", "PROMISED", "FloorCheck", "check_floors"]
@@ -90,7 +90,7 @@ def check_floors(
     out = []
     for role, j in _references(score, cost).items():
         known = np.nonzero(~np.isnan(score[:, j]))[0]
-        trial = _Trial(mine, values, score[:, j], cost[:, j], candidates[j], known)
+        trial = _Trial(mine, values, score[:, j], cost[:, j], candidates[j], known, tuple(sorted(floors)))
         rng = np.random.default_rng(seed)
         drawn = [rng.choice(known, min(draw, len(known))) for _ in range(calibrations)]
         halves = [np.array_split(rng.permutation(known), 2) for _ in range(calibrations)]
@@ -135,6 +135,7 @@ class _Trial:
     cost: Array
     reference: str
     known: IntArray
+    floors: tuple[float, ...]
 
     def curve(self, rows: IntArray) -> Curve:
         """What :func:`emafusion.learning.fitting.measure_curve` measures, on runs that were simulated before."""
@@ -144,7 +145,9 @@ class _Trial:
             cost=tuple(np.maximum.accumulate(mine.cost[:, rows].mean(1)).tolist()),
             quality=tuple(mine.score[:, rows].mean(1).tolist()),
             advantage=(0.0,) * len(self.values),
-            shortfall={self.reference: tuple(fitting._gap(score, reference) for score in mine.score[:, rows])},
+            certified={
+                self.reference: tuple(certified_share(score, reference, self.floors) for score in mine.score[:, rows])
+            },
             alone={self.reference: (_mean(self.cost[rows]), _mean(reference))},
         )
 

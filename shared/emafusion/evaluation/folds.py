@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emafusion.config import Candidate, Objective, Pool
+from emafusion.evaluation.ablations import ABLATIONS
 from emafusion.evaluation.baselines import BASELINES, Fold, Part
 from emafusion.evaluation.judging import JudgeTrial, judged_part
 from emafusion.evaluation.points import Array, IntArray, Points
@@ -39,6 +40,7 @@ class Split:
     seed: int
     verification: Array | None = None
     floor_values: Array | None = None
+    ablate: bool = False
     judged: bool = False
 
 
@@ -81,6 +83,8 @@ def run_split(split: Split) -> FoldResult:
     with threadpool_limits(limits=1):
         fold, rows = fold_of(split)
         points = {EMAFUSION: emafusion_points(fold)} | {name: play(fold) for name, play in BASELINES.items()}
+        if split.ablate:
+            points |= {name: play(fold) for name, play in ABLATIONS.items()}
         free = None if split.floor_values is None else _simulated(fold, split.floor_values)
         judges = judged_part(fold.test, fold.model.belief, fold.values, fold.seed) if split.judged else None
     return FoldResult(rows, points, fold.test.recording.p, fold.model, free, judges)
@@ -97,7 +101,7 @@ def fold_of(split: Split) -> tuple[Fold, IntArray]:
     for rows, expected in ((train, forecasts), (test, ahead)):
         table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
         recording = record(model, table, answers, vectors, expected)
-        recording = with_evidence(recording, model.belief, table, answers, expected)
+        recording = with_evidence(recording, model.belief, answers)
         verified = None if split.verification is None else split.verification[rows]
         parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, verified))
     # Only outcomes with a score can be counted, so only those may be chosen, by any method.
@@ -133,10 +137,4 @@ def _simulated(fold: Fold, values: Array, confined: Sequence[Sequence[str]] | No
     for value, only in zip(values, confined or [()] * len(values)):
         allowed = np.array([not only or name in only for name in names])
         runs.append(simulate(fold.test.recording, fold.model.belief, float(value), only=allowed))
-    return Points(
-        score=np.stack([run.score for run in runs]),
-        cost=np.stack([run.cost for run in runs]),
-        answered=np.stack([run.answered for run in runs]),
-        confidence=np.stack([run.confidence for run in runs]),
-        calls=np.stack([run.ran.sum(1).astype(np.float64) for run in runs]),
-    )
+    return Points.of(runs)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emafusion.learning.simulation import Run
+
 __all__ = ["Points"]
 
 Array = NDArray[np.float64]
@@ -48,6 +50,17 @@ class Points:
     def mean_cost(self) -> Array:
         """(k,) mean USD a query."""
         return np.asarray(self.cost.mean(1))
+
+    @staticmethod
+    def of(runs: Sequence[Run]) -> Points:
+        """Simulations of the policy, one a point."""
+        return Points(
+            score=np.stack([run.score for run in runs]),
+            cost=np.stack([run.cost for run in runs]),
+            answered=np.stack([run.answered for run in runs]),
+            confidence=np.stack([run.confidence for run in runs]),
+            calls=np.stack([run.ran.sum(1).astype(np.float64) for run in runs]),
+        )
 
     @staticmethod
     def join(parts: Sequence[Points], rows: Sequence[IntArray], n: int) -> Points:

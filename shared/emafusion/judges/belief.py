@@ -40,6 +40,8 @@ class Belief:
         self.open = np.array([n in allowed for n in self.names])
         self.ran = np.zeros(m, dtype=bool)
         self.usable = np.zeros(m, dtype=bool)
+        self.unseen = np.zeros(m, dtype=bool)
+        """Gave an answer that nobody may look at: it can be accepted, and says nothing."""
         self.label = np.full(m, -1, dtype=np.int64)
         self.answer_llr = np.zeros(m)
         self.final: dict[str, FinalAnswer] = {}
@@ -82,7 +84,7 @@ class Belief:
         return Evidence(
             right=self.right,
             log_nodes=self.log_nodes,
-            ran=self.ran[None],
+            ran=(self.ran & ~self.unseen)[None],
             label=self.label[None],
             llr=self.llr()[None],
             eps=np.array([eps]),

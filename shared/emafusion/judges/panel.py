@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from emafusion.answers import cluster_answers, extract_answer
 from emafusion.config import Pool
 from emafusion.encoders.base import Encoder
@@ -75,7 +73,7 @@ class Panel:
         belief.ran[j], belief.open[j] = True, False
         belief.replies[name] = reply
         if reply.unseen:
-            belief.usable[j] = True
+            belief.usable[j] = belief.unseen[j] = True
             return []
         findings = rule_verdicts(
             query.text, reply.text, reply.finish_reason, query.schema, query.tools, reply.tool_calls
@@ -84,12 +82,8 @@ class Panel:
         belief.final[name] = final
         belief.usable[j] = not any(f.fatal for f in findings)
         names = frozenset(f.name for f in findings)
-        rules = belief.model.evidence.rule_features(names, final.kind, final.wellformed)
-        tokens = float(reply.usage.output_tokens) if reply.usage else np.nan
-        features = belief.model.evidence.features(
-            rules[None], np.array([tokens]), np.array([belief.forecast.output_tokens[j]]), np.array([j])
-        )
-        belief.answer_llr[j] = float(belief.model.evidence.llr(features)[0])
+        features = belief.model.evidence.features(names, final.kind, final.wellformed)
+        belief.answer_llr[j] = float(belief.model.evidence.llr(features[None])[0])
         self._group(belief)
         return [
             Verdict("rules", name, 0.9 if f.positive else 0.02 if f.fatal else 0.2, f"{f.name}: {f.reason}")
@@ -109,7 +103,7 @@ class Panel:
 
     def free(self, belief: Belief, author: str) -> list[str]:
         """Judges that cost nothing and have not looked at ``author``'s answer yet."""
-        if author not in belief.replies:
+        if author not in belief.replies or belief.unseen[belief.index(author)]:
             return []
         return [n for n, j in self.judges.items() if getattr(j, "free", False) and (n, author) not in belief.asked]
 

@@ -17,8 +17,9 @@ from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, IntArray, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated, own_group
 from emafusion.learning.simulation import Recording, simulate
+from emafusion.policies.planning import DEPTH
 
-__all__ = ["calibrate", "value_range"]
+__all__ = ["ROUNDS", "calibrate", "value_range"]
 
 RANDOM_STATES = 3
 """Random states of each query that start the calibration."""
@@ -46,11 +47,12 @@ class _States:
         best = np.zeros_like(ran)
         best[np.arange(len(rows)), np.where(usable, q, -1.0).argmax(1)] = usable.any(1)
         counted = ~np.isnan(recording.score[rows]) & (best | ~ran)
+        seen = evidence.ran
         features = ConfidenceCalibration.features(
-            posterior.p, recording.p[rows], own_group(evidence, posterior), ran.sum(1, keepdims=True)
+            posterior.p, recording.p[rows], own_group(evidence, posterior), seen.sum(1, keepdims=True)
         )
         row, candidate = np.nonzero(counted)
-        self.rows.append((features[counted], candidate, ran[counted], recording.score[rows][counted], weight[row]))
+        self.rows.append((features[counted], candidate, seen[counted], recording.score[rows][counted], weight[row]))
 
     def fit(self) -> ConfidenceCalibration:
         features, candidate, ran, score, weight = (np.concatenate(x) for x in zip(*self.rows))
@@ -63,6 +65,8 @@ def calibrate(
     belief: BeliefModel,
     *,
     seed: int = 0,
+    rounds: int = ROUNDS,
+    depth: int = DEPTH,
     progress: Callable[[float], None] = lambda done: None,
 ) -> BeliefModel:
     """The belief model with a confidence that was calibrated on random states, then on those that the policy visits.
@@ -71,6 +75,10 @@ def calibrate(
     ----------
     recording
         With evidence of single answers, and scores where they are known.
+    rounds
+        Of simulating the policy, each with the calibration of the one before; 0 stays with random states.
+    depth
+        Of the policy's lookahead.
     progress
         Called with the share done.
     """
@@ -83,12 +91,12 @@ def calibrate(
         states.add(everyone, ran, np.ones(len(everyone)), belief)
     belief = replace(belief, calibration=states.fit())
     low, high = value_range(recording)
-    for round_ in range(ROUNDS):
-        progress(round_ / ROUNDS)
+    for round_ in range(rounds):
+        progress(round_ / rounds)
         rows = rng.permutation(len(recording))[:ROUND_ROWS]
         values = np.exp(rng.uniform(np.log(low), np.log(high), len(rows)))
         visits: list[tuple[IntArray, NDArray[np.bool_]]] = []
-        simulate(recording.take(rows), belief, values, visit=lambda at, ran: visits.append((at, ran)))  # noqa: B023
+        simulate(recording.take(rows), belief, values, depth=depth, visit=lambda at, ran: visits.append((at, ran)))  # noqa: B023
         length = np.bincount(np.concatenate([at for at, _ in visits]), minlength=len(rows))
         for at, ran in visits:
             states.add(rows[at], ran, 1.0 / length[at], belief)

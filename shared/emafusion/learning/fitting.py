@@ -18,6 +18,7 @@ from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.certificate import certified_share
 from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
@@ -47,7 +48,7 @@ __all__ = [
 
 GRID = 13
 """Values of a good answer at which the curve is measured."""
-CURVE_ROWS = 1200
+CURVE_ROWS = 2500
 SILENT: Callable[[str, float], None] = lambda stage, done: None  # noqa: E731
 
 
@@ -159,7 +160,7 @@ def fit_table(
         answers = answers.take(rows)
     table, vectors, expected = table.take(rows), vectors[rows], forecaster.oof_.take(rows)
     progress("agreement", 0.6)
-    regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score)
+    regions = AgreementRegions(seed=seed).fit(vectors, answers.label, table.score, answers.known)
     model = RoutingModel(
         encoder=encoder.identity,
         prices=prices,
@@ -173,8 +174,8 @@ def fit_table(
     )
     recording = record(model, table, answers, vectors, expected)
     progress("difficulty", 0.65)
-    belief = fit_beliefs(recording, table, answers, expected, seed=seed)
-    recording = with_evidence(recording, belief, table, answers, expected)
+    belief = fit_beliefs(recording, table, answers, seed=seed)
+    recording = with_evidence(recording, belief, answers)
     belief = calibrate(recording, belief, seed=seed, progress=lambda done: progress("calibration", 0.68 + 0.17 * done))
     belief = fit_judges(recording, belief, table, labels[rows], seed=seed)
     progress("curve", 0.85)
@@ -209,47 +210,25 @@ def record(model: RoutingModel, table: LogTable, answers: Answers, vectors: Arra
         usable=answers.usable,
         llr=np.zeros_like(forecasts.p),
         asked=table.asked,
+        seen=answers.known,
         cost=np.where(np.isnan(table.cost), expected, table.cost),
         score=table.score,
     )
 
 
-def with_evidence(
-    recording: Recording, belief: BeliefModel, table: LogTable, answers: Answers, forecasts: Forecasts
-) -> Recording:
+def with_evidence(recording: Recording, belief: BeliefModel, answers: Answers) -> Recording:
     """Add what each answer shows by itself."""
-    rows, cols = np.nonzero(answers.known)
-    features = belief.evidence.features(
-        answers.rules[rows, cols], table.out_tok[rows, cols], forecasts.out_tok[rows, cols], cols
-    )
     llr = np.zeros_like(recording.p)
-    llr[rows, cols] = belief.evidence.llr(features)
+    llr[answers.known] = belief.evidence.llr(answers.rules[answers.known])
     return replace(recording, llr=llr)
 
 
-def fit_beliefs(
-    recording: Recording,
-    table: LogTable,
-    answers: Answers,
-    forecasts: Forecasts,
-    *,
-    seed: int = 0,
-) -> BeliefModel:
+def fit_beliefs(recording: Recording, table: LogTable, answers: Answers, *, seed: int = 0) -> BeliefModel:
     """How candidates succeed together and what an answer shows by itself; the confidence is not calibrated yet."""
     m = len(table.candidates)
     difficulty = SharedDifficulty().fit(recording.p, table.score, seed=seed)
-    rows, cols = np.nonzero(answers.known & ~np.isnan(table.score))
-    evidence = AnswerEvidence().start(m)
-    if len(rows):
-        evidence.fit(
-            answers.rules[rows, cols],
-            table.out_tok[rows, cols],
-            forecasts.out_tok[rows, cols],
-            cols,
-            recording.p[rows, cols],
-            table.score[rows, cols],
-            m,
-        )
+    graded = answers.known & ~np.isnan(table.score)
+    evidence = AnswerEvidence().fit(answers.rules[graded], recording.p[graded], table.score[graded])
     return BeliefModel(table.candidates, difficulty, ConfidenceCalibration().start(m), evidence, fitted=True)
 
 
@@ -278,17 +257,12 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
         cost=tuple(np.maximum.accumulate([float(run.cost.mean()) for run in runs]).tolist()),
         quality=tuple(float(np.nanmean(run.score)) for run in runs),
         advantage=tuple(_advantage(part, run.score, run.cost, v) for run, v in zip(runs, values.tolist())),
-        shortfall={n: tuple(_gap(run.score, part.score[:, names.index(n)]) for run in runs) for n in alone},
+        certified={
+            n: tuple(certified_share(run.score, part.score[:, names.index(n)], seed=seed) for run in runs)
+            for n in alone
+        },
         alone=alone,
     )
-
-
-def _gap(score: Array, reference: Array) -> tuple[float, float]:
-    """Mean and standard error of the paired difference, where both are known."""
-    gap = (score - reference)[~np.isnan(score) & ~np.isnan(reference)]
-    if not len(gap):
-        return -1.0, 1.0
-    return float(gap.mean()), float(gap.std() / np.sqrt(len(gap)) + 1e-4)
 
 
 def _advantage(part: Recording, score: Array, cost: Array, value: float) -> float:

@@ -37,6 +37,8 @@ class Recording:
         What each answer would show the panel once it was given.
     asked : bool (n, m)
         Candidates that have an outcome; others cannot be tried.
+    seen : bool (n, m)
+        Answers that there are to look at; others say nothing when they are given.
     cost, score : (n, m)
         What a call cost, and how good its answer was (NaN where unknown); the policy sees neither beforehand.
     """
@@ -49,6 +51,7 @@ class Recording:
     usable: NDArray[np.bool_]
     llr: Array
     asked: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
     cost: Array
     score: Array
 
@@ -60,6 +63,7 @@ class Recording:
 
     def evidence(self, model: BeliefModel, right: Array, rows: IntArray, ran: NDArray[np.bool_]) -> Evidence:
         """What is known of ``rows`` once ``ran`` have answered."""
+        ran = ran & self.seen[rows]
         return Evidence(
             right=right[rows],
             log_nodes=np.log(model.difficulty.grid()[1]),
@@ -112,6 +116,9 @@ def simulate(
     allowed = (
         recording.asked if only is None else recording.asked & (only | ~(recording.asked & only).any(1, keepdims=True))
     )
+    partly = not recording.seen[recording.asked].all()
+    if partly and not recording.seen.any():
+        depth = 0
     active = np.arange(n)
     while len(active):
         here = ran[active]
@@ -128,6 +135,7 @@ def simulate(
             open_,
             usable,
             values[active],
+            np.asarray((here & ~recording.seen[active]).any(1)) if partly else None,
         )
         solved = plan(problem, model.calibration, width=width, depth=depth)
         action = np.where(
@@ -141,8 +149,10 @@ def simulate(
         answered[ended] = best[stop]
         confidence[ended] = solved.confidence[stop, best[stop]]
         going, tried = active[~stop], action[~stop]
-        ran[going, tried] = True
-        cost[going] += recording.cost[going, tried]
+        now = solved.together[~stop]
+        now[np.arange(len(going)), tried] = True
+        ran[going] |= now
+        cost[going] += np.where(now, recording.cost[going], 0.0).sum(1)
         stands = solved.commit[~stop] & recording.usable[going, tried] & (recording.llr[going, tried] > SURPRISE)
         committed[going[stands]] = tried[stands]
         active = going

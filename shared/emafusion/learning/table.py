@@ -218,5 +218,5 @@ def _read(query: Query, text: str, finish_reason: str | None) -> tuple[FinalAnsw
     """The final answer of one response, whether it can be used, and what the rules make of it."""
     findings = rule_verdicts(query.text, text, finish_reason, query.schema, query.tools)
     final = extract_answer(text, query.text, (), query.tools)
-    features = AnswerEvidence.rule_features(frozenset(f.name for f in findings), final.kind, final.wellformed)
+    features = AnswerEvidence.features(frozenset(f.name for f in findings), final.kind, final.wellformed)
     return final, not any(f.fatal for f in findings), features

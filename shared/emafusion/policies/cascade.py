@@ -116,6 +116,7 @@ class CascadeRouting:
             open=np.repeat(open_[None], n, 0),
             usable=np.repeat(usable[None], n, 0),
             value=np.full(n, terms.value),
+            silent=np.full(n, True) if belief.unseen.any() else None,
         )
 
     def _worthwhile_judge(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan, best: int) -> Ask | None:
@@ -182,7 +183,10 @@ class CascadeRouting:
             best = int(solved.answer[0])
             have = f"{belief.names[best]} at {solved.confidence[0, best]:.2f}" if best >= 0 else "nothing usable"
             reason = f"the best so far is {have}; {name} is worth its {belief.cost[action]:.2g} USD"
-        return Try((name,), commit=bool(solved.commit[0]), reason=reason)
+        others = tuple(n for n, also in zip(belief.names, solved.together[0]) if also and n != name)
+        if others:
+            reason += f"; {' and '.join(others)} would be asked next whatever it answers, so at the same time"
+        return Try((name, *others), commit=bool(solved.commit[0]) and not others, reason=reason)
 
     def _accept(self, belief: Belief, solved: Plan, best: int) -> Accept | Abstain:
         name = belief.names[best]

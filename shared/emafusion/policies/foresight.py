@@ -135,8 +135,16 @@ def _at_hand(
     usable = problem.usable
     label = evidence.label
     everyone = np.arange(n)
+    unseen = np.asarray(usable & ~evidence.ran)
+    if unseen.any():  # as good as they were expected to be, and no evidence
+        who = np.where(unseen, q, -1.0).argmax(1)
+        p = (theta * evidence.right[everyone, who][:, None, :]).sum(2)
+        mine_first = problem.forecast[everyone, who][:, None]
+        intercept = calibration.intercepts_[0][who][:, None]
+        confidence = calibration.confidence(p, mine_first, _NONE[0], ran_count, ran=False, intercept=intercept)
+        best = np.where(np.asarray(unseen.any(1))[:, None], confidence, -1.0)
     for c in range(-1, order.shape[1]):
-        mine = np.asarray(usable & ((label < 0) if c < 0 else (label == order[:, c, None])))
+        mine = np.asarray(usable & evidence.ran & ((label < 0) if c < 0 else (label == order[:, c, None])))
         there = np.asarray(mine.any(1))
         if not there.any():
             continue

@@ -64,6 +64,7 @@ class Plan:
     worth: Array
     stop_worth: Array
     commit: NDArray[np.bool_]
+    together: NDArray[np.bool_]
     posterior: Posterior
 
 
@@ -86,10 +87,12 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
     answer = np.where(problem.usable.any(1), acceptable.argmax(1), -1)
     action, worth = np.full(n, STOP), np.full(n, IMPOSSIBLE)
     stop_worth, commit = np.full(n, IMPOSSIBLE), np.zeros(n, dtype=bool)
+    together = np.zeros(q.shape, dtype=bool)
     # Requests with the same number of groups share a lattice.
     groups = np.minimum((posterior.sizes > 0).sum(1), MOST_CLUSTERS)
-    for c in sorted(set(groups.tolist())):
-        rows = np.nonzero(groups == c)[0]
+    silent = np.zeros(n, dtype=bool) if problem.silent is None else problem.silent
+    for c, nothing in sorted(set(zip(groups.tolist(), silent.tolist()))):
+        rows = np.nonzero((groups == c) & (silent == nothing))[0]
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             whole = len(part) == n
@@ -100,10 +103,10 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
                 calibration,
                 c,
                 width,
-                max(depth - min(c, 2), min(depth, 1)),
+                0 if nothing else max(depth - min(c, 2), min(depth, 1)),
             )
-            action[part], worth[part], stop_worth[part], commit[part] = solved
-    return Plan(action, answer, q, worth, stop_worth, commit, posterior)
+            action[part], worth[part], stop_worth[part], commit[part], together[part] = solved
+    return Plan(action, answer, q, worth, stop_worth, commit, together, posterior)
 
 
 def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
@@ -134,7 +137,7 @@ def _solve(
     clusters: int,
     width: int,
     depth: int,
-) -> tuple[IntArray, Array, Array, NDArray[np.bool_]]:
+) -> tuple[IntArray, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
     picked = shortlist(problem, q, min(width, q.shape[1]))
     shape = lattice(picked.shape[1], clusters, depth)
     row = np.arange(len(picked))[:, None]
@@ -156,7 +159,30 @@ def _solve(
         np.maximum(gain, worth[:, at], out=worth[:, at])
     now = act[:, 0]
     chosen = np.where(now >= 0, picked[np.arange(len(now)), np.maximum(now, 0)], STOP)
-    return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now)
+    together = np.zeros(q.shape, dtype=bool)
+    together[row, picked] = _together(shape, act, now)
+    return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now), together
+
+
+def _together(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
+    """The candidate to be tried now, and those that every state it can lead to tries next: (n, k)."""
+    n = len(now)
+    out = np.zeros((n, shape.k), dtype=bool)
+    rows, tried = np.nonzero(now >= 0)[0], now[now >= 0]
+    at = np.zeros((len(rows), shape.size), dtype=bool)
+    at[:, 0] = True
+    while len(rows):
+        out[rows, tried] = True
+        where, state = np.nonzero(at)
+        after = shape.children[state, tried[where]]
+        at = np.zeros((len(rows), shape.size), dtype=bool)
+        place, child = np.nonzero(after >= 0)
+        at[where[place], after[place, child]] = True
+        least = np.where(at, act[rows], shape.k).min(1)
+        most = np.where(at, act[rows], STOP).max(1)
+        same = (least == most) & (most >= 0)
+        rows, tried, at = rows[same], most[same], at[same]
+    return out
 
 
 def _expected(shape: Lattice, at: slice, log_z: Array, worth: Array) -> Array:

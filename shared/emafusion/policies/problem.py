@@ -29,6 +29,8 @@ class Problem:
         Answers that may be accepted (ran, and are not unusable).
     value : (n,)
         USD that a good answer is worth.
+    silent : bool (n,), optional
+        Requests whose answers cannot be looked at: nothing is learned from a call.
     """
 
     evidence: Evidence
@@ -37,10 +39,12 @@ class Problem:
     open: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     value: Array
+    silent: NDArray[np.bool_] | None = None
 
     def take(self, rows: IntArray) -> Problem:
         return replace(
             self,
             evidence=self.evidence.take(rows),
+            silent=None if self.silent is None else self.silent[rows],
             **{name: getattr(self, name)[rows] for name in ("forecast", "cost", "open", "usable", "value")},
         )

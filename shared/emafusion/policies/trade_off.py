@@ -23,6 +23,10 @@ UNPACED_VALUE = 30.0
 """First guess of a good answer's worth, in budgets, where no curve says better."""
 FLOOR_VALUE = 100.0
 """Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
+MOST_CARRIED = 4.0
+"""Log of the factor by which the value for a budget may be corrected for good."""
+EVIDENCE = 1.0
+"""Standard errors by which the policy must have beaten the best single candidate."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class Curve:
     advantage : (g,)
         Utility of the policy over the best single candidate at that value, in standard errors of the paired
         difference.
-    shortfall : dict
-        Reference candidate -> mean and standard error of (policy - reference) quality, paired, at each value.
+    certified : dict
+        Reference candidate -> share of its quality that the policy is certain to keep, at each value
+        (:mod:`emafusion.estimators.certificate`).
     alone : dict
         Candidate -> (cost, quality) when it answers everything.
     """
@@ -46,7 +51,7 @@ class Curve:
     cost: tuple[float, ...]
     quality: tuple[float, ...]
     advantage: tuple[float, ...]
-    shortfall: dict[str, tuple[tuple[float, float], ...]]
+    certified: dict[str, tuple[float, ...]]
     alone: dict[str, tuple[float, float]]
 
     def value_for_budget(self, usd: float) -> float:
@@ -55,16 +60,15 @@ class Curve:
         log_cost = np.log(np.maximum(cost, 1e-12)) + 1e-9 * np.arange(len(cost))
         return float(np.exp(np.interp(np.log(usd), log_cost, np.log(self.value))))
 
-    def value_for_floor(self, floor: float, reference: str, confidence_z: float = 1.2816) -> float | None:
-        """Least value whose quality stays at or above ``floor`` times the reference's with confidence 0.9.
+    def value_for_floor(self, floor: float, reference: str) -> float | None:
+        """Least value that is certified to keep ``floor`` times the reference's quality; None if none is.
 
         Fixed-sequence testing from the highest value down (Learn then Test, arXiv 2110.01052): the first that fails
         ends it, so no correction for many tests is due.
         """
-        allowed = (floor - 1.0) * self.alone[reference][1]
         found = None
-        for value, (mean, error) in sorted(zip(self.value, self.shortfall[reference]), reverse=True):
-            if mean - confidence_z * error < allowed:
+        for value, share in sorted(zip(self.value, self.certified[reference]), reverse=True):
+            if share < floor:
                 break
             found = value
         return found
@@ -75,7 +79,7 @@ class Curve:
             "cost": list(self.cost),
             "quality": list(self.quality),
             "advantage": list(self.advantage),
-            "shortfall": {n: [list(x) for x in pairs] for n, pairs in self.shortfall.items()},
+            "certified": {n: list(shares) for n, shares in self.certified.items()},
             "alone": {k: list(v) for k, v in self.alone.items()},
         }
 
@@ -86,7 +90,7 @@ class Curve:
             tuple(config["cost"]),
             tuple(config["quality"]),
             tuple(config["advantage"]),
-            {n: tuple((a, b) for a, b in pairs) for n, pairs in config["shortfall"].items()},
+            {n: tuple(shares) for n, shares in config["certified"].items()},
             {k: (v[0], v[1]) for k, v in config["alone"].items()},
         )
 
@@ -94,26 +98,33 @@ class Curve:
 class Pacer:
     """Holds an average budget: raises or lowers the value of a good answer as spending runs under or over.
 
-    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries: dual ascent on the budget
-    constraint. What is not spent early can be spent later, and a lasting misfit costs a few dozen budgets once rather
-    than a share of every one. The state is two sums; a lock is all that concurrency needs.
+    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries (dual ascent on the budget
+    constraint), plus what that has amounted to over time: where the curve is wrong for good, the first term alone would
+    settle at a lasting debt or saving. The second pays it off, at the pace at which the two together do not oscillate
+    when cost grows with the square root of value or faster.
     """
 
     def __init__(self, budget: float, *, horizon: float = 30.0) -> None:
         self.budget, self.horizon = budget, horizon
-        self.spent, self.queries = 0.0, 0
+        self.spent, self.queries, self.carried = 0.0, 0, 0.0
         self._lock = threading.Lock()
 
     def factor(self) -> float:
         """By what to multiply the value now."""
         with self._lock:
-            left = self.queries * self.budget - self.spent
-        return float(np.exp(np.clip(left / (self.horizon * self.budget), -7.0, 7.0)))
+            left, carried = self._left(), self.carried
+        return float(np.exp(np.clip(left / self.horizon + carried, -7.0, 7.0)))
 
     def settle(self, cost_usd: float) -> None:
         with self._lock:
             self.spent += cost_usd
             self.queries += 1
+            self.carried += float(np.clip(self._left(), -self.horizon, self.horizon)) / (8.0 * self.horizon**2)
+            self.carried = min(max(self.carried, -MOST_CARRIED), MOST_CARRIED)
+
+    def _left(self) -> float:
+        """What is left over so far, in budgets of one query."""
+        return self.queries - self.spent / self.budget
 
 
 class TradeOff:
@@ -131,9 +142,9 @@ class TradeOff:
         if objective.usd_per_query is not None:
             budget = objective.usd_per_query
             start = self.curve.value_for_budget(budget) if self.curve else UNPACED_VALUE * budget
-            return Terms(start * self._pacer(budget).factor(), reference=reference)
+            return self._guarded(Terms(start * self._pacer(budget).factor(), reference=reference), budget)
         assert objective.quality_floor is not None
-        if self.curve is not None and reference in self.curve.shortfall:
+        if self.curve is not None and reference in self.curve.certified:
             value = self.curve.value_for_floor(objective.quality_floor, reference)
             if value is None:  # no policy is known to keep the floor: serve the reference
                 return Terms(self.curve.value[-1], reference=reference, only=(reference,))
@@ -141,15 +152,16 @@ class TradeOff:
         call = self.pool.price(reference).cost(Usage(max(prompt_tokens, 100), 250))
         return Terms(FLOOR_VALUE * max(call, 1e-9), objective.quality_floor, reference)
 
-    def _guarded(self, terms: Terms) -> Terms:
+    def _guarded(self, terms: Terms, budget: float = np.inf) -> Terms:
         """Never worse than the best single model: deviate from it only where paired evidence says that it pays."""
         curve = self.curve
         if curve is None:
             return terms
         i = int(np.abs(np.log(np.array(curve.value)) - np.log(terms.value)).argmin())
-        if curve.advantage[i] >= 0.0:
+        affordable = [n for n in curve.alone if n in self.pool and curve.alone[n][0] <= budget]
+        if curve.advantage[i] >= EVIDENCE or not affordable:
             return terms
-        best = max(curve.alone, key=lambda n: terms.value * curve.alone[n][1] - curve.alone[n][0])
+        best = max(affordable, key=lambda n: terms.value * curve.alone[n][1] - curve.alone[n][0])
         return Terms(terms.value, terms.floor, terms.reference, only=(best,))
 
     def settle(self, objective: Objective, cost_usd: float) -> None:

@@ -21,7 +21,6 @@ from emafusion.config import Pool, Price
 from emafusion.errors import ArtefactError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.confidence import ConfidenceCalibration
-from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
@@ -31,7 +30,7 @@ from emafusion.taxonomy.suitability import Suitability
 __all__ = ["FORMAT_VERSION", "RoutingModel", "load_router", "save_router"]
 
 FORMAT = "emafusion-router"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,7 @@ class RoutingModel:
         calibration.slopes_ = fitted.calibration.slopes_
         mean = fitted.calibration.intercepts_.mean(1, keepdims=True) * np.ones((1, len(pool)))
         calibration.intercepts_ = gathered(fitted.calibration.intercepts_, mean, axis=1)
-        evidence = AnswerEvidence()
-        evidence.weights_, evidence.typical_ = fitted.evidence.weights_, fitted.evidence.typical_
-        evidence.spread_ = gathered(fitted.evidence.spread_, prior.evidence.spread_)
-        return BeliefModel(pool.names, difficulty, calibration, evidence, fitted=True, judges=fitted.judges)
+        return BeliefModel(pool.names, difficulty, calibration, fitted.evidence, fitted=True, judges=fitted.judges)
 
 
 def save_router(model: RoutingModel, path: str | Path) -> None:

@@ -106,7 +106,9 @@ class SeedFit:
 
     @classmethod
     def load(cls, path: Path, identity: str) -> SeedFit | None:
-        """Read what `save` wrote; None where it belongs to another taxonomy or encoder."""
+        """Read what `save` wrote; None where there is none, or it belongs to another taxonomy or encoder."""
+        if not path.is_file():
+            return None
         with np.load(path, allow_pickle=False) as arrays:
             if arrays["identity"].tobytes().decode() != identity:
                 return None
@@ -153,8 +155,7 @@ def seed_fit(taxonomy: Taxonomy, encoder: Encoder) -> SeedFit:
     with _lock:
         fit = _fits.get(identity)
         if fit is None:
-            fit = SeedFit.load(SHIPPED, identity) if SHIPPED.is_file() else None
-            fit = fit or SeedFit.fit(taxonomy, encoder)
+            fit = SeedFit.load(SHIPPED, identity) or SeedFit.fit(taxonomy, encoder)
             while len(_fits) >= _KEPT:
                 _fits.pop(next(iter(_fits)))
             _fits[identity] = fit

@@ -12,9 +12,7 @@ import numpy as np
 
 from emafusion.evaluation.baselines.fold import Fold, Part
 from emafusion.evaluation.points import Array, Points
-from emafusion.learning.calibrating import calibrate
-from emafusion.learning.fitting import fit_beliefs, with_evidence
-from emafusion.learning.simulation import simulate
+from emafusion.evaluation.refitted import refitted
 
 __all__ = ["cascade_only"]
 
@@ -24,20 +22,7 @@ def cascade_only(fold: Fold) -> Points:
     quality, cost = fold.train.means()
     cost = np.where(np.isfinite(cost), cost, cost[np.isfinite(cost)].max())
     train, test = (_blind(part, fold.train, quality, cost) for part in (fold.train, fold.test))
-    belief = fit_beliefs(train.recording, train.table, train.answers, train.forecasts, seed=fold.seed)
-    recorded = [
-        with_evidence(part.recording, belief, part.table, part.answers, part.forecasts) for part in (train, test)
-    ]
-    belief = calibrate(recorded[0], belief, seed=fold.seed)
-    recording = replace(recorded[1], asked=fold.test.available)
-    runs = [simulate(recording, belief, float(value)) for value in fold.values]
-    return Points(
-        score=np.stack([run.score for run in runs]),
-        cost=np.stack([run.cost for run in runs]),
-        answered=np.stack([run.answered for run in runs]),
-        confidence=np.stack([run.confidence for run in runs]),
-        calls=np.stack([run.ran.sum(1).astype(np.float64) for run in runs]),
-    )
+    return refitted(train, test, fold.values, seed=fold.seed)
 
 
 def _blind(part: Part, train: Part, quality: Array, cost: Array) -> Part:
