@@ -46,7 +46,7 @@ def fit_judges(
     if table.verdicts is None or table.heard is None:
         return belief
     target, count = _targets(recording, table)
-    rows, cols = np.nonzero(table.heard.any(2) & ~np.isnan(target))
+    rows, cols = np.nonzero(table.heard.any(2) & recording.seen & ~np.isnan(target))
     scores, heard = table.verdicts[rows, cols], table.heard[rows, cols]
     weights = np.full(len(table.judges), SHIPPED)
     if count[rows, cols].sum() < FEW:
@@ -126,6 +126,6 @@ def _state(
     evidence = recording.evidence(belief, belief.difficulty.right(recording.p), rows, ran)
     q = calibrated(evidence, infer(evidence), recording.p[rows], belief.calibration)[each, cols]
     slopes = belief.calibration.slopes_[1]
-    alone = ran.sum(1) <= 1
+    alone = evidence.ran.sum(1) <= 1
     moves = slopes[FEATURES.index("belief")] + slopes[FEATURES.index("belief_if_first")] * alone
     return logit(q, 0.003), np.maximum(moves, 0.05)
