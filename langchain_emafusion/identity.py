@@ -50,7 +50,8 @@ def _settings(model: Any) -> str:
 
 def _judge(judge: Any) -> str:
     model = judge.model if judge.model is None or isinstance(judge.model, str) else type(judge.model).__name__
-    return f"{type(judge).__qualname__}:{judge.name}:{model}:{judge.weight}"
+    samples = getattr(judge, "samples", 1)
+    return f"{type(judge).__qualname__}:{judge.name}:{model}:{judge.weight}" + (f":{samples}" if samples != 1 else "")
 
 
 def _router(llm: ChatEMAFusion) -> str | None:

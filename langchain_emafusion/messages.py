@@ -72,13 +72,15 @@ def langchain_messages(prompt: Iterable[Message]) -> list[BaseMessage]:
 def reply_of(message: AIMessage, *, native: Any = None) -> Reply:
     """An answer as the engine and the judges read it; ``native`` is what the consumer will be handed."""
     told = message.response_metadata
+    written = _written(told.get("logprobs"))
     return Reply(
         text=str(message.text),
         tool_calls=_tool_calls(message),
         finish_reason=_finish_reason(told),
         usage=_usage(message.usage_metadata),
         native=message if native is None else native,
-        logprobs=_logprobs(told.get("logprobs")),
+        logprobs=tuple(logprob for _, logprob in written) or None,
+        tokens=tuple(token for token, _ in written) or None,
     )
 
 
@@ -97,9 +99,11 @@ def _usage(told: Mapping[str, Any] | None) -> Usage | None:
     return Usage(int(told.get("input_tokens") or 0), int(told.get("output_tokens") or 0), int(cached))
 
 
-def _logprobs(told: Any) -> tuple[float, ...] | None:
-    """Log-probabilities of the written tokens, as OpenAI-wire clients report them."""
+def _written(told: Any) -> list[tuple[str, float]]:
+    """The tokens that were written and their log-probabilities, as OpenAI-wire clients report them."""
     tokens = told.get("content") if isinstance(told, dict) else None
-    if not tokens:
-        return None
-    return tuple(float(t["logprob"]) for t in tokens if isinstance(t, dict) and t.get("logprob") is not None)
+    return [
+        (str(t.get("token") or ""), float(t["logprob"]))
+        for t in tokens or ()
+        if isinstance(t, dict) and t.get("logprob") is not None
+    ]

@@ -25,6 +25,7 @@ __all__ = [
     "judge_arguments",
     "judge_input",
     "quiet",
+    "uncached",
 ]
 
 TOOL_ARGUMENTS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
@@ -39,8 +40,10 @@ def draft_input(request: Request, model: BaseChatModel) -> list[BaseMessage]:
 def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Runnable[Any, Any], dict[str, Any]]:
     """``model`` with the request's tools bound, and the arguments that are left to pass when it is called."""
     arguments = call_arguments(request, model)
-    if call.logprobs and "logprobs" in type(model).model_fields:
+    if call.logprobs and _tells_logprobs(model):
         arguments.setdefault("logprobs", True)
+    if call.temperature is not None:  # a further sample of the same request
+        arguments |= {k: v for k, v in judge_arguments(model, call).items() if k == "temperature"}
     if "tools" not in arguments:
         arguments.pop("tool_choice", None)
         return model, arguments
@@ -101,11 +104,21 @@ def judge_arguments(model: BaseChatModel, call: Call) -> dict[str, Any]:
         limit = _limit_field(model)
         if limit is not None:
             arguments[limit] = call.max_output_tokens
-    if call.logprobs and "logprobs" in fields:
+    if call.logprobs and _tells_logprobs(model):
         arguments["logprobs"] = True
     return arguments
+
+
+def _tells_logprobs(model: BaseChatModel) -> bool:
+    """Whether log-probabilities may be asked for: models that take no temperature refuse that too."""
+    return "logprobs" in type(model).model_fields and profile_of(model).get("temperature") is not False
 
 
 def quiet(model: BaseChatModel) -> BaseChatModel:
     """``model``, sure not to stream: one built with ``streaming=True`` would fire token callbacks for a draft."""
     return model.model_copy(update={"streaming": False}) if getattr(model, "streaming", False) else model
+
+
+def uncached(model: BaseChatModel) -> BaseChatModel:
+    """``model``, sure to answer anew: samples that a cache repeats are no samples."""
+    return model.model_copy(update={"cache": False}) if "cache" in type(model).model_fields else model

@@ -20,7 +20,7 @@ from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply, Result
 from langchain_emafusion.messages import reply_of
 from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_chunk, with_blocks, with_decision
-from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet
+from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet, uncached
 from langchain_emafusion.request import Request
 from langchain_emafusion.tracing import call_config, muted, streams_to
 
@@ -120,6 +120,8 @@ class TracedTransport:
         hidden = self._hidden(call)
         if hidden:
             model = quiet(model)
+        if call.purpose == "judge" and call.temperature:
+            model = uncached(model)
         watch = _TokenWatch() if not hidden and streams_to(self.run) else None
         config = call_config(self.run, call, hidden=hidden, run_name=self.request.run_name, watch=watch)
         if call.prompt is not None:

@@ -28,7 +28,7 @@ class BoundModels:
 
     def bind(self, model: LLM, manager: CallbackManager, call: Call) -> LLM:
         """``model`` for one call: itself where nothing has to change."""
-        changes = {} if call.purpose == "draft" else _sampling(model, call)
+        changes = _sampling(model, call)
         key = (id(model), *changes.items())
         heard_by = _manager_for(model, manager)
         if heard_by is not None:
@@ -71,7 +71,7 @@ def _manager_for(model: LLM, outer: CallbackManager) -> CallbackManager | None:
 
 
 def _sampling(model: LLM, call: Call) -> dict[str, Any]:
-    """Fields to change so that a judge is asked as the core wants; only those that the integration has."""
+    """Fields to change so that the model is asked as the core wants; only those that the integration has."""
     if _reasons(model):
         return {}  # refuses a temperature, and spends its output limit on thinking
     fields = type(model).model_fields

@@ -47,12 +47,14 @@ _FINISH = {
 
 def reply_from(response: ChatResponse, model: LLM, *, usage: Usage | None = None, finish: str | None = None) -> Reply:
     """What the core reads of an answer; ``usage`` and ``finish`` where a stream told them before its last chunk."""
+    written = _written(response)
     return Reply(
         text=response.message.content or "",
         tool_calls=tool_calls_of(response.message) or _called(response, model),
         finish_reason=finish_reason_of(response.raw) or finish,
         usage=usage_of(response) or usage,
-        logprobs=_logprobs(response),
+        logprobs=tuple(logprob for _, logprob in written) or None,
+        tokens=tuple(token for token, _ in written) or None,
         native=response,
     )
 
@@ -102,14 +104,15 @@ def _first(holder: Any, *names: str) -> int | None:
     return next((v for name in names if isinstance(v := _get(holder, name), int)), None)
 
 
-def _logprobs(response: ChatResponse) -> tuple[float, ...] | None:
+def _written(response: ChatResponse) -> list[tuple[str, float]]:
+    """The tokens that were written and their log-probabilities, where the provider told."""
     choices = _get(response.raw, "choices")
     content = _get(_get(choices[0], "logprobs"), "content") if isinstance(choices, (list, tuple)) and choices else None
     if content:
-        return tuple(float(_get(token, "logprob")) for token in content)
+        return [(str(_get(token, "token") or ""), float(_get(token, "logprob"))) for token in content]
     if response.logprobs and all(response.logprobs):
-        return tuple(alternatives[0].logprob for alternatives in response.logprobs)
-    return None
+        return [(alternatives[0].token, alternatives[0].logprob) for alternatives in response.logprobs]
+    return []
 
 
 def stamped(chunk: ChatResponse, candidate: str) -> ChatResponse:

@@ -26,15 +26,27 @@ from emafusion.types import Attempt, Decision, Forecast, Message, Query, Reply, 
 
 if TYPE_CHECKING:
     from emafusion.fusion import Fusion
+    from emafusion.judges.callable import CallableJudge
     from emafusion.judges.llm import LLMJudge
+    from emafusion.judges.log_probability import LogProbability
+    from emafusion.judges.pairwise import PairwiseJudge
+    from emafusion.judges.self_consistency import SelfConsistency
 
 # Loaded on first use: they bring numpy's linear algebra or a file with them.
-_LATER = {"Fusion": "emafusion.fusion", "LLMJudge": "emafusion.judges.llm"}
+_LATER = {
+    "CallableJudge": "emafusion.judges.callable",
+    "Fusion": "emafusion.fusion",
+    "LLMJudge": "emafusion.judges.llm",
+    "LogProbability": "emafusion.judges.log_probability",
+    "PairwiseJudge": "emafusion.judges.pairwise",
+    "SelfConsistency": "emafusion.judges.self_consistency",
+}
 
 __all__ = [
     "AllCandidatesFailed",
     "ArtefactError",
     "Attempt",
+    "CallableJudge",
     "Candidate",
     "ConfigError",
     "Decision",
@@ -43,17 +55,20 @@ __all__ = [
     "Fusion",
     "LLMJudge",
     "LogError",
+    "LogProbability",
     "Message",
     "NoCandidateFits",
     "NotFittedError",
     "Objective",
     "ObjectiveError",
+    "PairwiseJudge",
     "Pool",
     "Price",
     "PriceError",
     "Query",
     "Reply",
     "Result",
+    "SelfConsistency",
     "ToolCall",
     "Usage",
     "Verdict",

@@ -8,7 +8,8 @@
 ====================  ==============================  ===========================================================
 
 An outcome may hold ``score`` in [0, 1], ``response``, ``in_tok``, ``out_tok``, ``cost_usd`` >= 0, ``latency_s``,
-``finish_reason``. A line that breaks this is an error that names the file and the line; nothing is skipped.
+``finish_reason``, and ``verdicts``: the score in [0, 1] that each judge gave, by its name, null where it abstained. A
+line that breaks this is an error that names the file and the line; nothing is skipped.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -41,6 +42,7 @@ class Outcome(BaseModel):
     cost_usd: float | None = Field(None, ge=0.0, allow_inf_nan=False)
     latency_s: float | None = Field(None, ge=0.0)
     finish_reason: str | None = None
+    verdicts: dict[str, Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None] | None = None
 
 
 class LoggedQuery(BaseModel):
@@ -138,5 +140,14 @@ def write_log(entries: Iterable[LoggedQuery | Mapping[str, Any]], path: str | Pa
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "wt", encoding="utf-8") as file:
         for entry in entries:
-            plain = entry.model_dump(mode="json", exclude_none=True) if isinstance(entry, LoggedQuery) else dict(entry)
+            plain = _plain(entry) if isinstance(entry, LoggedQuery) else dict(entry)
             file.write(json.dumps(plain, ensure_ascii=False) + "\n")
+
+
+def _plain(entry: LoggedQuery) -> dict[str, Any]:
+    """The line as JSON; what is unknown is left out, but not a judge that abstained."""
+    plain = entry.model_dump(mode="json", exclude_none=True)
+    for name, outcome in entry.outcomes.items():
+        if outcome.verdicts is not None:
+            plain["outcomes"][name]["verdicts"] = dict(outcome.verdicts)
+    return plain

@@ -24,6 +24,10 @@ import numpy as np
 from emafusion.answers import FinalAnswer, cluster_answers, extract_answer, same_answer
 
 PROBES = ("gpt-4o-mini-2024-07-18", "gemini-1.5-flash")
+USEFUL = 0.75
+"""Share of the best candidate's mean score from which on a candidate is useful."""
+PEERS = (1, 2, 3, 5, 99)
+"""How many other candidates, the next cheapest first, are asked for agreement."""
 
 
 def auroc(signal: list[float], label: list[int]) -> float:
@@ -37,6 +41,47 @@ def auroc(signal: list[float], label: list[int]) -> float:
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     ranks = (np.bincount(inverse, ranks) / counts)[inverse]
     return float((ranks[y].sum() - y.sum() * (y.sum() + 1) / 2) / (y.sum() * (~y).sum()))
+
+
+def cheapest_useful(rows: list[dict[str, Any]]) -> list[str]:
+    """Useful candidates by mean cost, the cheapest first. Scores choose whom to measure, not what is predicted."""
+    cost, score = defaultdict(list), defaultdict(list)
+    for row in rows:
+        for name, outcome in row["outcomes"].items():
+            if outcome.get("cost_usd") is not None and outcome.get("score") is not None:
+                cost[name].append(outcome["cost_usd"])
+                score[name].append(outcome["score"])
+    mean = {name: float(np.mean(found)) for name, found in score.items()}
+    useful = [name for name in mean if mean[name] >= USEFUL * max(mean.values())]
+    return sorted(useful, key=lambda name: float(np.mean(cost[name])))
+
+
+def by_peers(rows: list[dict[str, Any]]) -> None:
+    """Print the AUROC of the share of peers that agree with the cheapest useful candidate's answer, by task.
+
+    Only prompts and responses go into the signal; the share of peers needs no fitting, so there is nothing to hold out.
+    """
+    first, *peers = cheapest_useful(rows)
+    points: defaultdict[tuple[str, int], list[tuple[float, int]]] = defaultdict(list)
+    for row in rows:
+        prompt = row["prompt"] if isinstance(row["prompt"], str) else row["prompt"][-1]["content"]
+        given = {n: o for n, o in row["outcomes"].items() if n in (first, *peers) and o.get("response") is not None}
+        if first not in given or given[first].get("score") is None:
+            continue
+        asked = [first, *(n for n in peers if n in given)]
+        labels = cluster_answers([extract_answer(given[n]["response"], prompt) for n in asked])
+        for count in PEERS:
+            near = labels[1 : count + 1]
+            if near:
+                share = sum(label == labels[0] >= 0 for label in near) / len(near)
+                for group in (str(row.get("task", "-")), "all"):
+                    points[group, count].append((share, int(given[first]["score"] >= 0.5)))
+    print(f"\nAUROC of agreement for {first}, the cheapest useful of {len(peers) + 1} useful candidates,")
+    print("by how many peers are asked (the next cheapest useful first)")
+    print(f"{'task':20s}{'answers':>10s}" + "".join(f"{min(c, len(peers)):>10d}" for c in PEERS))
+    for group in sorted({g for g, _ in points}):
+        found = [auroc(*(list(x) for x in zip(*points[group, c]))) for c in PEERS]
+        print(f"{group:20s}{len(points[group, PEERS[0]]):10d}" + "".join(f"{x:10.3f}" for x in found))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -120,12 +165,14 @@ def main() -> None:
     folder = os.environ.get("EMAFUSION_DATA")
     if not folder:
         raise SystemExit("EMAFUSION_DATA is not set: set it to the folder that holds the outcome log")
-    table = measure(read_log(Path(folder) / arguments.log), arguments.show)
+    rows = read_log(Path(folder) / arguments.log)
+    table = measure(rows, arguments.show)
     columns = list(next(iter(table.values())))
     print(f"{'task':20s}" + "".join(f"{column:>19s}" for column in columns))
     for task, figures in table.items():
         cells = (f"{value:>19}" if isinstance(value, int) else f"{value:19.3f}" for value in figures.values())
         print(f"{task:20s}" + "".join(cells))
+    by_peers(rows)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,13 @@ def test_the_report_is_one_file_with_its_pictures_inside(found: Evaluation, tmp_
     assert 'href="http' not in page.split("</style>")[1].replace('xlink:href="http', "")
     for name in found.comparison.standings:
         assert page.count(f"<td>{name}</td>") >= 3, name  # its standing, peers' figures, regret
-    for heading in ("Quality floors", "Average budgets", "By task of the taxonomy", "cost most for nothing"):
+    for heading in (
+        "Quality floors",
+        "Average budgets",
+        "What the judges are worth",
+        "By task of the taxonomy",
+        "cost most for nothing",
+    ):
         assert heading in page
 
 
@@ -207,6 +213,7 @@ def test_the_tables_name_every_method_and_the_floors(found: Evaluation) -> None:
     for name in found.comparison.standings:
         assert text.count(name) >= 3
     assert "Quality floors in 50 random calibrations" in text
+    assert all(word in text for word in ("Judges", "agreement", "rules", "marginal worth"))
     assert "Average budgets, 240 queries (parts: 2)" in " ".join(text.split())
 
 

@@ -150,6 +150,12 @@ def test_an_export_reads_back_as_an_outcome_log(path: Path, tmp_path: Path) -> N
     # The score goes to the answer and to the one that agreed with it; of the third nothing is known.
     assert {name: o.score for name, o in one.outcomes.items()} == {"small": 1.0, "large": 1.0, "other": None}
     assert all(o.score is None for o in entries["d0"].outcomes.values())
+    # A judge that abstained is on record; what rules find is found again in the response.
+    assert {name: o.verdicts for name, o in one.outcomes.items()} == {
+        "small": None,
+        "large": {"llm": None},
+        "other": None,
+    }
 
 
 def test_without_a_readable_answer_the_score_is_the_answering_candidates_alone(path: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def draw(console: Any, found: Evaluation) -> None:
     _headline(console, found)
     _own_cost(console, found)
     _calibration(console, found)
+    _judges(console, found)
     _budgets(console, found)
     _floors(console, found)
 
@@ -128,6 +129,27 @@ def _calibration(console: Any, found: Evaluation) -> None:
     title = f"Calibration: ECE {c.ece:.4f} (worst operating point {c.worst_point:.4f}), Brier {c.brier:.4f}"
     heads = ("candidate", "answers accepted", "ECE of the confidence", "Brier", "ECE of the forecast", "Brier")
     _table(console, title, heads, rows)
+
+
+def _judges(console: Any, found: Evaluation) -> None:
+    rows = [
+        (
+            row.judge,
+            str(row.answers),
+            "-" if row.auroc is None else f"{row.auroc:.3f}",
+            f"{row.ece:.4f}",
+            "-" if row.cost is None else usd_per_thousand(row.cost),
+            _points(row.worth),
+        )
+        for row in found.judges
+    ]
+    heads = ("judge", "answers", "AUROC", "ECE of the confidence", "cost", "marginal worth, points of area")
+    _table(console, "Judges", heads, rows)
+    console.print(
+        "AUROC: of its own score, candidate by candidate. ECE: of the confidence by forecast, rules and it.\n"
+        "marginal worth: what the area over log cost loses without it, with 95 % interval. Recorded verdicts count\n"
+        "as free, for the log does not say what they cost; no other table uses them."
+    )
 
 
 def _budgets(console: Any, found: Evaluation) -> None:

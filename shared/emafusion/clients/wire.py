@@ -119,6 +119,7 @@ def reply_of(completion: Mapping[str, Any], asked: Sequence[WireMessage], tools:
         usage=_usage(completion.get("usage")) or _estimate(asked, tools, text, calls),
         native=message,
         logprobs=_logprobs(choice.get("logprobs")),
+        tokens=_tokens(choice.get("logprobs")),
     )
 
 
@@ -201,3 +202,8 @@ def _estimate(
 def _logprobs(reported: Mapping[str, Any] | None) -> tuple[float, ...] | None:
     content = (reported or {}).get("content")
     return tuple(float(entry["logprob"]) for entry in content) if content else None
+
+
+def _tokens(reported: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    content = (reported or {}).get("content")
+    return tuple(str(entry.get("token") or "") for entry in content) if content else None

@@ -196,7 +196,7 @@ async def _awaited(found: Awaitable[Any]) -> Any:
 def _is_async(function: Callable[[], Any]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def _timed(reply: Reply, start: float) -> Reply:

@@ -275,9 +275,9 @@ class Engine:
             hearing.errors.append(error)
             verdict = hearing.abstention(f"failed: {error}")
         silent = verdict.score is None
-        for error in hearing.errors[:1] if silent else hearing.errors:
+        for trouble in hearing.errors[:1] if silent else hearing.errors:
             what = "failed and abstains" if silent else "failed in one of its calls, which is left out"
-            request.warn(f"judge {hearing.name!r} {what}", error)
+            request.warn(f"judge {hearing.name!r} {what}", trouble)
         self._note(request, verdict)
 
     def _note(self, request: _Request, verdict: Verdict) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.estimators.calibration import CURVE_LABELS, _isotonic
+from emafusion.estimators.calibration import CURVE_LABELS, KNOTS
 from emafusion.estimators.scales import logit, sigmoid
 from emafusion.estimators.tempering import (
     LEAST,
@@ -37,13 +37,15 @@ Bools = NDArray[np.bool_]
 
 MOST = 5.0
 """Bound on what all judges together may say: no panel is surer than 150 to 1."""
-PULL = 6.0
+PULLS = (3.0, 12.0, 48.0, 192.0)
+"""How strongly weights are drawn to the shipped ones; which of them is chosen out of fold."""
+FOLDS = 4
 TASK_PULL = 30.0
 TASK_ROWS = 100
 _SHRINK_ROWS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JudgeStack:
     """How verdicts weigh.
 
@@ -55,9 +57,10 @@ class JudgeStack:
         Of their errors; used where nothing was fitted.
     curves : for each judge None (log-odds as they are) or (sign, knots x, knots y)
     scale, centre : (k,)
-        From log-odds, or from the curve, to the feature.
+        From log-odds, or from the curve, to the feature: 0 half-way between the means over right and wrong answers.
     covariance : (k, k)
-        Of the features, for imputing judges that were not asked.
+        Of the features among answers that are all right or all wrong, for imputing judges that were not asked. In the
+        Gaussian model of linear discriminant analysis that gives any subset of judges the very weights it deserves.
     weights : (3 k,)
         Of features, of having given a verdict, of having abstained. None: not fitted.
     tasks : task -> (k + 1,)
@@ -156,6 +159,8 @@ class JudgeStack:
         task: Sequence[str] = (),
         weights: Array | None = None,
         families: Sequence[str] = (),
+        count: Array | None = None,
+        group: NDArray[np.int64] | None = None,
     ) -> JudgeStack:
         """Fit on n answers with known outcomes.
 
@@ -173,24 +178,34 @@ class JudgeStack:
             Likeliest task type of each row.
         weights : (k,)
             Shipped weights, to which the fitted ones are drawn.
+        count : (n,)
+            How many labels each row is worth; 1 by default.
+        group : (n,)
+            Rows of one group are one answer in several states: never in two folds.
         """
         n, k = scores.shape
         shipped = np.ones(k) if weights is None else np.asarray(weights, dtype=np.float64)
         s = np.ones(n) if sensitivity is None else sensitivity
         start = cls.tempered(judges, scores, shipped, families)
         given = ~np.isnan(scores)
+        c = np.ones(n) if count is None else count
         bounded = bool((target >= 0).all() and (target <= 1).all())
-        curves = tuple(_curve(scores[given[:, j], j], target[given[:, j]]) if bounded else None for j in range(k))
+        curves = tuple(
+            _curve(scores[given[:, j], j], target[given[:, j]], c[given[:, j]]) if bounded else None for j in range(k)
+        )
         scale = np.array([shipped[j] / SURE if curves[j] is None else 1.0 for j in range(k)])
         self = replace(start, curves=curves, scale=scale, centre=np.zeros(k), covariance=np.eye(k))
         raw = self._features(scores)
-        centre = np.array([raw[given[:, j], j].mean() if given[:, j].any() else 0.0 for j in range(k)])
-        self = replace(self, centre=centre, covariance=_covariance(raw - centre, given))
+        right, wrong = _class_means(raw, given, target, c), _class_means(raw, given, 1.0 - target, c)
+        y = np.clip(target, 0.0, 1.0)[:, None]
+        around = raw - y * right - (1.0 - y) * wrong
+        self = replace(self, centre=(right + wrong) / 2.0, covariance=_covariance(around, given))
         design = self._design(scores, given, heard)
         prior = np.concatenate([shares(start.correlation, np.ones(k, dtype=bool)), np.zeros(2 * k)])
-        found = _logistic(design * s[:, None], target, offset, prior, np.full(3 * k, PULL))
+        groups = np.arange(n) if group is None else np.asarray(group)
+        found = _tuned(design * s[:, None], target, offset, prior, c, groups)
         self = replace(self, weights=found)
-        return replace(self, tasks=_by_task(design, found, given.mean(1), target, offset, s, task, k))
+        return replace(self, tasks=_by_task(design, found, given.mean(1), target, offset, s, task, c))
 
     def _features(self, scores: Array) -> Array:
         """(n, k) judges' own log-odds or their curves', not centred; 0 where there is no verdict."""
@@ -244,18 +259,46 @@ class JudgeStack:
         )
 
 
-def _curve(scores: Array, target: Array) -> tuple[float, Array, Array] | None:
+def _curve(scores: Array, target: Array, count: Array) -> tuple[float, Array, Array] | None:
     """An isotonic curve from a judge's log-odds to evidence, where labels allow; turned round if it errs on purpose."""
-    if len(target) < CURVE_LABELS or target.min() == target.max():
+    if count.sum() < CURVE_LABELS or target.min() == target.max():
         return None
     z = logit(scores, LEAST)
     sign = -1.0 if z.std() > 0 and np.corrcoef(z, target)[0, 1] < 0 else 1.0
-    x, y = _isotonic(sign * z, target)
-    return sign, x, y - float(logit(np.array(target.mean())))
+    z = sign * z
+    # Bins of about equal count, none of which parts equal verdicts: many judges know only a few.
+    part = np.searchsorted(np.unique(np.quantile(z, np.linspace(0.0, 1.0, KNOTS + 1)[1:-1])), z, side="right")
+    kept, part = np.unique(part, return_inverse=True)
+    total = np.bincount(part, count).astype(np.float64)
+    x = np.bincount(part, count * z) / total
+    base = float((count * target).sum() / count.sum())
+    # A few pseudo-observations at the base rate keep a bin of only good answers from claiming certainty.
+    rate = (np.bincount(part, count * target) + 2.0 * base) / (total + 2.0)
+    y = logit(_increasing(rate, total)) - float(logit(np.array(base)))
+    return (sign, x, y) if len(kept) > 1 else None
+
+
+def _increasing(rate: Array, count: Array) -> Array:
+    """The nearest non-decreasing sequence (pool adjacent violators)."""
+    pools: list[list[float]] = []
+    for value, n in zip(rate.tolist(), count.tolist()):
+        pools.append([value, n, 1.0])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            last, before = pools.pop(), pools.pop()
+            n = last[1] + before[1]
+            pools.append([(last[0] * last[1] + before[0] * before[1]) / n, n, last[2] + before[2]])
+    return np.repeat([pool[0] for pool in pools], [int(pool[2]) for pool in pools])
+
+
+def _class_means(x: Array, given: Bools, chance: Array, count: Array) -> Array:
+    """(k,) mean feature of one class, a few rows' worth drawn to the mean of all."""
+    weight = given * (count * chance)[:, None]
+    overall = (given * x).sum(0) / np.maximum(given.sum(0), 1)
+    return np.asarray(((weight * x).sum(0) + 2.0 * overall) / np.maximum(weight.sum(0) + 2.0, 1.0))
 
 
 def _covariance(x: Array, given: Bools) -> Array:
-    """Of features over the rows where both are known, off the diagonal shrunk for few rows."""
+    """Of features over the rows where both are known, less their class means; off the diagonal shrunk for few rows."""
     known = np.where(given, x, 0.0)
     count = given.T.astype(np.float64) @ given
     out = known.T @ known / np.maximum(count, 1.0) * count / (count + _SHRINK_ROWS)
@@ -266,31 +309,60 @@ def _covariance(x: Array, given: Bools) -> Array:
 
 
 def _by_task(
-    design: Array, weights: Array, share: Array, target: Array, offset: Array, s: Array, task: Sequence[str], k: int
+    design: Array,
+    weights: Array,
+    share: Array,
+    target: Array,
+    offset: Array,
+    s: Array,
+    task: Sequence[str],
+    count: Array,
 ) -> dict[str, Array]:
     """Deviations of each task type with enough rows from the weights of all."""
-    out = {}
+    out, k = {}, design.shape[1] // 3
     base = offset + s * (design @ weights)
     for name in sorted(set(task)):
         rows = np.array([t == name for t in task], dtype=bool)
-        if rows.sum() >= TASK_ROWS and not rows.all():
+        if count[rows].sum() >= TASK_ROWS and not rows.all():
             x = np.column_stack([design[rows, :k], share[rows]]) * s[rows, None]
-            out[name] = _logistic(x, target[rows], base[rows], np.zeros(k + 1), np.full(k + 1, TASK_PULL))
+            pull = np.full(k + 1, TASK_PULL)
+            out[name] = _logistic(x, target[rows], base[rows], np.zeros(k + 1), pull, count[rows])
     return out
 
 
-def _logistic(x: Array, y: Array, offset: Array, prior: Array, pull: Array) -> Array:
+def _tuned(x: Array, y: Array, offset: Array, prior: Array, count: Array, group: NDArray[np.int64]) -> Array:
+    """Weights with the pull that predicts best out of fold, and Platt's slope on what they say there."""
+    _, number = np.unique(group, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(int(number.max(initial=0)) + 1)[number] % FOLDS
+    best: tuple[float, Array, float] | None = None
+    for pull in PULLS:
+        each = np.full(len(prior), pull)
+        apart = np.zeros(len(y))
+        for f in range(FOLDS):
+            rows = fold != f
+            apart[~rows] = x[~rows] @ _logistic(x[rows], y[rows], offset[rows], prior, each, count[rows])
+        loss = float((count * (np.logaddexp(0.0, offset + apart) - y * (offset + apart))).sum())
+        if best is None or loss < best[0]:
+            best = loss, apart, pull
+    assert best is not None
+    slope = _logistic(best[1][:, None], y, offset, np.ones(1), np.array([5.0]), count)[0]
+    weights = _logistic(x, y, offset, prior, np.full(len(prior), best[2]), count)
+    return np.asarray(weights * float(np.clip(slope, 0.0, 1.25)))
+
+
+def _logistic(x: Array, y: Array, offset: Array, prior: Array, pull: Array, count: Array) -> Array:
     """Logistic regression with an offset, drawn to ``prior``, by Newton's method with halving steps."""
 
     def loss(w: Array) -> float:
         eta = offset + x @ w
-        return float((np.logaddexp(0.0, eta) - y * eta).sum() + 0.5 * (pull * (w - prior) ** 2).sum())
+        return float((count * (np.logaddexp(0.0, eta) - y * eta)).sum() + 0.5 * (pull * (w - prior) ** 2).sum())
 
-    w, now = prior.copy(), loss(prior)
+    w: Array = prior.copy()
+    now = loss(w)
     for _ in range(50):
         p = sigmoid(offset + x @ w)
-        gradient = x.T @ (p - y) + pull * (w - prior)
-        step = np.linalg.solve((x * (p * (1.0 - p))[:, None]).T @ x + np.diag(pull), gradient)
+        gradient = x.T @ (count * (p - y)) + pull * (w - prior)
+        step = np.linalg.solve((x * (count * p * (1.0 - p))[:, None]).T @ x + np.diag(pull), gradient)
         size = 1.0
         while loss(w - size * step) > now and size > 1e-6:
             size /= 2.0

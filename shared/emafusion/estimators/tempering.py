@@ -28,7 +28,7 @@ _PRIOR_ROWS = 50.0
 
 
 def verdict_llr(scores: Array, weights: Array) -> Array:
-    """Log-likelihood ratio of scores in [0, 1], each alone; 0 for one that is NaN. A score of 0.9 counts ``weights``."""
+    """Log-likelihood ratio of scores in [0, 1], each alone; 0 for NaN. A score of 0.9 counts ``weights``."""
     told = np.where(np.isnan(scores), 0.5, scores)
     return np.asarray(weights * logit(told, LEAST) / SURE)
 
@@ -38,7 +38,7 @@ def assumed_correlation(families: Sequence[str]) -> Array:
     kin = np.array([[a == b for b in families] for a in families], dtype=bool).reshape(len(families), len(families))
     out = np.where(kin, KIN, STRANGERS)
     np.fill_diagonal(out, 1.0)
-    return out
+    return np.asarray(out, dtype=np.float64)
 
 
 def error_correlation(scores: Array, weights: Array, assumed: Array) -> Array:
@@ -57,7 +57,7 @@ def error_correlation(scores: Array, weights: Array, assumed: Array) -> Array:
     z = logit(np.where(np.isnan(scores), 0.5, scores), LEAST)
     known = ~np.isnan(scores)
     skill = 2.0 * sigmoid(np.abs(weights)) - 1.0
-    out = assumed.copy()
+    out: Array = assumed.copy()
     for a in range(len(weights)):
         for b in range(a):
             both = known[:, a] & known[:, b]
@@ -74,4 +74,4 @@ def error_correlation(scores: Array, weights: Array, assumed: Array) -> Array:
 def shares(correlation: Array, given: NDArray[np.bool_]) -> Array:
     """What part of each verdict counts, (..., k); 0 for a judge that gave none."""
     rows = given.astype(np.float64) @ np.maximum(correlation, 0.0)
-    return np.where(given, 1.0 / np.maximum(rows, 1.0), 0.0)
+    return np.asarray(np.where(given, 1.0 / np.maximum(rows, 1.0), 0.0))

@@ -23,6 +23,7 @@ from emafusion.evaluation.folds import (
     split_rows,
 )
 from emafusion.evaluation.gathering import display_point, held_out_floors, joined, task_labels, winners
+from emafusion.evaluation.judging import JudgeRow, by_judge, with_verifications
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource, in_processes, read_all_answers
 from emafusion.learning import fitting
@@ -61,6 +62,7 @@ class Evaluation:
     calibration: Calibration
     budgets: tuple[Adherence, ...]
     floors: tuple[FloorCheck, ...]
+    judges: tuple[JudgeRow, ...]
     display_point: int
     categories: tuple[CategoryRow, ...]
     tasks: tuple[CategoryRow, ...]
@@ -81,6 +83,7 @@ class Evaluation:
             "calibration": self.calibration.as_dict(),
             "budgets": [run.as_dict() for run in self.budgets],
             "floors": [check.as_dict() for check in self.floors],
+            "judges": [row.as_dict() for row in self.judges],
             "display_point": self.display_point,
             "categories": [row.as_dict() for row in self.categories],
             "tasks": [row.as_dict() for row in self.tasks],
@@ -135,6 +138,8 @@ def evaluate(
         encoder = default_encoder()
     everything = [*entries, *(test or ())]
     table = tabulate(everything, sorted({name for entry in entries for name in entry.outcomes}))
+    verified = read_verifications(everything, table.candidates)
+    table = with_verifications(table, None if np.isnan(verified.share).all() else verified.share)
     answers = read_all_answers(
         everything, table, encoder, workers=workers, progress=lambda done: progress("reading answers", 0.15 * done)
     )
@@ -145,11 +150,15 @@ def evaluate(
     values = _values(table)
     source = EncoderSource.of(encoder)
     plan = _plan(len(entries), len(everything), folds, range(seed, seed + seeds))
-    verified = read_verifications(everything, table.candidates)
     # As many values as a fitted curve holds, over the same range.
     grid = np.geomspace(values[0], values[-1], fitting.GRID) if floors else None
     splits = [
-        Split(table, answers, vectors, labels, source, tr, te, values, s, verified, grid if s == seed else None, policy)
+        Split(
+            *(table, answers, vectors, labels, source, tr, te, values, s, verified),
+            floor_values=grid if s == seed else None,
+            policy=policy,
+            judged=s == seed,
+        )
         for s, tr, te in plan
     ]
     results: list[FoldResult] = in_processes(
@@ -241,6 +250,9 @@ def _gathered(
         calibration=calibration(mine, forecast, score, table.candidates),
         budgets=tuple(budgets),
         floors=tuple(held_out_floors(results, rows, values, score, cost, table.candidates, floors, seed)),
+        judges=tuple(
+            by_judge([r.judges for r in results if r.judges is not None], comparison.cheapest, comparison.dearest, seed)
+        ),
         display_point=point,
         categories=tuple(by_category(task_labels(labels[rows]), mine, single, best, point)),
         tasks=tuple(by_category([str(e.task) for e in kept], mine, single, best, point)) if tasks else (),

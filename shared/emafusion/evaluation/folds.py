@@ -10,6 +10,7 @@ import numpy as np
 
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.evaluation.baselines import BASELINES, Fold, Part
+from emafusion.evaluation.judging import JudgeTrial, judged_part
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource
 from emafusion.learning.automix_router import add_automix, verification_cost, verified_log
@@ -43,6 +44,7 @@ class Split:
     verifications: Verifications | None = None
     floor_values: Array | None = None
     policy: str = "cascade"
+    judged: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class FoldResult:
         Forecast probability of a good answer of each candidate before any answer.
     under_floors
         EMAFusion as a quality floor would have it, at each value that one may choose; None where not asked for.
+    judges
+        What the judges are worth on this part; None where not asked for.
     """
 
     rows: IntArray
@@ -65,6 +69,7 @@ class FoldResult:
     forecast: Array
     model: RoutingModel
     under_floors: Points | None = None
+    judges: JudgeTrial | None = None
 
 
 def split_rows(n: int, folds: int, seed: int) -> list[tuple[IntArray, IntArray]]:
@@ -82,7 +87,8 @@ def run_split(split: Split) -> FoldResult:
         fold, rows = fold_of(split)
         points = {EMAFUSION: emafusion_points(fold)} | {name: play(fold) for name, play in BASELINES.items()}
         free = None if split.floor_values is None else _simulated(fold, split.floor_values)
-    return FoldResult(rows, points, fold.test.recording.p, fold.model, free)
+        judges = judged_part(fold.test, fold.model.belief, fold.values, fold.seed) if split.judged else None
+    return FoldResult(rows, points, fold.test.recording.p, fold.model, free, judges)
 
 
 def fold_of(split: Split) -> tuple[Fold, IntArray]:

@@ -5,7 +5,7 @@ A judge may have more than the protocol asks for; the panel looks for these by n
 * ``briefed(case) -> Judge``: the same judge, told all of one :class:`Case` (the answer, its rivals, the task);
 * ``further(replies) -> tuple[Call, ...]``: more calls once the first ones are answered (none: it has heard enough);
 * ``free``: True where it costs nothing, so every draft is shown to it before anything dearer is weighed;
-* ``logprobs``: True where it reads the log-probabilities of drafts, which are then asked for;
+* ``reads_logprobs``: True where it reads the log-probabilities of drafts, which are then asked for;
 * ``rival``: True where it needs another answer to compare with;
 * ``samples``, ``replays``: how many calls to expect, and whether they repeat the draft's own request.
 """

@@ -51,6 +51,8 @@ class LLMJudge:
         Log-likelihood ratio of a sure verdict.
     max_output_tokens
         Room for working the task out.
+    logprobs
+        Ask the model's server for log-probabilities; reasoning models refuse such a request.
 
     Notes
     -----
@@ -62,6 +64,7 @@ class LLMJudge:
     name: str = "llm"
     weight: float = 1.2
     max_output_tokens: int = 400
+    logprobs: bool = False
     case: Case | None = field(default=None, repr=False, compare=False)
     """Filled in by the panel."""
 
@@ -80,7 +83,7 @@ class LLMJudge:
                 judge=self.name,
                 temperature=0.0,
                 max_output_tokens=self.max_output_tokens,
-                logprobs=True,
+                logprobs=self.logprobs,
             ),
         )
 

@@ -163,7 +163,7 @@ class Panel:
         self.prices = dict(prices or {})
         self.weights = {name: float(judge.weight) for name, judge in self.judges.items()}
         self.families = {name: self._family(judge) for name, judge in self.judges.items()}
-        self.reads_logprobs = any(getattr(judge, "logprobs", False) for judge in judges)
+        self.reads_logprobs = any(getattr(judge, "reads_logprobs", False) for judge in judges)
 
     # -- free evidence -----------------------------------------------------------------------------------------
 

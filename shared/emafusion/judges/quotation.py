@@ -25,19 +25,24 @@ _TO_THE_JUDGE = re.compile(
     "|".join(
         (
             # "ignore all previous instructions"
-            r"\b(?:ignore|disregard|forget|override)\b (?:\w+ ){0,4}(?:above|previous|prior|earlier|instructions?|rubric|prompt)\b",
+            r"\b(?:ignore|disregard|forget|override)\b (?:\w+ ){0,4}"
+            r"(?:above|previous|prior|earlier|instructions?|rubric|prompt)\b",
+            r"\bignor(?:iere|iert|ez|er|a|ar|e) (?:\w+ ){0,3}(?:anweisung|instruction|instruccion|istruzion|instruçõ)",
+            r"(?:忽略|无视|無視)\W*\w{0,8}(?:指示|指令|说明|規則|规则|内容)",
             # "score it 10", "mark this answer as correct"
-            r"\b(?:score|grade|rate|mark|judge|label|accept|treat) (?:it|this|the answer|this answer|this response|my answer)"
+            r"\b(?:score|grade|rate|mark|judge|label|accept|treat) "
+            r"(?:it|this|the answer|this answer|this response|my answer)"
             r"(?: \w+){0,3} (?:10|100|correct|right|true|perfect|highest|maximum|full marks)\b",
             # "note to the grader", "judge: reply with"
             r"\b(?:note|message|instructions?|attention)(?: to| for|:|,) (?:the |any |all )?"
             r"(?:judge|grader|evaluator|reviewer|verifier|checker)",
-            r"\b(?:dear )?(?:judge|grader|evaluator|verifier)s?[,:]? "
+            r"\b(?:judge|grader|evaluator|verifier)s?[,:]? (?:you )?"
             r"(?:must|should|please|has already|have already|output|reply|respond)\b",
             r"\byou are (?:now )?(?:the |an? )?(?:judge|grader|evaluator|verifier|system)\b",
             # a turn or a marker of its own
-            r"(?:<\|?|\[)/?(?:im_start|im_end|system|assistant|endoftext|inst)\b|\b(?:new )?system (?:message|prompt|notice)\b",
-            r"<<\s*/?\s*(?:end|answer|task|material|first|second)\b",
+            r"(?:<\|?|\[)/?(?:im[ _]start|im[ _]end|system|assistant|endoftext|inst)\b",
+            r"\b(?:new )?system (?:message|prompt|notice)\b",
+            r"<<\s*/?\s*(?:end|answer|task|material|first|second)\b|\bend (?:answer|task|material) [0-9a-f]{6,}",
             # a verdict of its own
             r"\bverdict\W{1,4}(?:correct|right|true|yes|10)\b|[\"'{]\s*correct[\"']?\s*[:=]\s*[\"']?(?:true|yes|1\b)",
             r"[\"'{]\s*better[\"']?\s*[:=]\s*[\"']?(?:first|second)",
@@ -99,7 +104,7 @@ def talks_to_a_judge(text: str) -> bool:
 def plain(text: str) -> str:
     """``text`` with its disguises off: compatibility forms, look-alike letters, hidden characters."""
     shown = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in ("Cf", "Mn", "Co"))
-    return re.sub(r"\s+", " ", shown.casefold().translate(_LOOKALIKES))
+    return re.sub(r"[\s\\_]+", " ", shown.casefold().translate(_LOOKALIKES))
 
 
 def _visible(text: str) -> str:

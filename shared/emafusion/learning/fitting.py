@@ -25,6 +25,7 @@ from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.learning.calibrating import calibrate, value_range
+from emafusion.learning.judging import fit_judges
 from emafusion.learning.simulation import Recording, simulate
 from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, rows_to_read, tabulate
 from emafusion.log import read_log
@@ -175,6 +176,7 @@ def fit_table(
     belief = fit_beliefs(recording, table, answers, expected, seed=seed)
     recording = with_evidence(recording, belief, table, answers, expected)
     belief = calibrate(recording, belief, seed=seed, progress=lambda done: progress("calibration", 0.68 + 0.17 * done))
+    belief = fit_judges(recording, belief, table, labels[rows], seed=seed)
     progress("curve", 0.85)
     curve = measure_curve(recording, belief, seed=seed)
     model = model.with_beliefs(belief, curve)

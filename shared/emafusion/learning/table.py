@@ -38,6 +38,12 @@ class LogTable:
     score, cost, in_tok, out_tok : (n, m)
     asked : bool (n, m)
         Whether the candidate has an outcome.
+    judges : k names
+        Those that the log has verdicts of.
+    verdicts : (n, m, k) or None
+        Their scores in [0, 1], NaN where a judge gave none; None for a log without verdicts.
+    heard : bool (n, m, k) or None
+        Whether the judge was asked; one that was and gave no score abstained.
     """
 
     candidates: tuple[str, ...]
@@ -49,6 +55,9 @@ class LogTable:
     in_tok: Array
     out_tok: Array
     asked: NDArray[np.bool_]
+    judges: tuple[str, ...] = ()
+    verdicts: Array | None = None
+    heard: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,7 +103,25 @@ def tabulate(log: Sequence[LoggedQuery], candidates: Sequence[str] | None = None
     unpriced = [n for j, n in enumerate(names) if asked[:, j].any() and np.isnan(cost[:, j]).all()]
     if unpriced:
         raise LogError(f"the log has no cost_usd for {', '.join(unpriced)}: an unknown price is never taken as zero")
-    return LogTable(names, tuple(q.id for q in log), tuple(texts), tokens, score, cost, in_tok, out_tok, asked)
+    ids = tuple(q.id for q in log)
+    table = LogTable(names, ids, tuple(texts), tokens, score, cost, in_tok, out_tok, asked)
+    return _with_verdicts(table, log)
+
+
+def _with_verdicts(table: LogTable, log: Sequence[LoggedQuery]) -> LogTable:
+    judges = tuple(sorted({j for entry in log for o in entry.outcomes.values() for j in o.verdicts or ()}))
+    if not judges:
+        return table
+    shape = (*table.score.shape, len(judges))
+    verdicts, heard = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+    place = {judge: k for k, judge in enumerate(judges)}
+    for i, entry in enumerate(log):
+        for j, name in enumerate(table.candidates):
+            outcome = entry.outcomes.get(name)
+            for judge, score in ((outcome.verdicts or {}) if outcome else {}).items():
+                heard[i, j, place[judge]] = True
+                verdicts[i, j, place[judge]] = np.nan if score is None else score
+    return replace(table, judges=judges, verdicts=verdicts, heard=heard)
 
 
 def infer_price(table: LogTable, candidate: str) -> Price:

@@ -8,6 +8,8 @@ from typing import Any
 
 __all__ = ["logged"]
 
+RECOMPUTED = frozenset({"rules"})
+
 
 def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
     """A stored decision, with its attempts and feedback, as a line of an outcome log."""
@@ -22,7 +24,11 @@ def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
     line |= {key: decision[key] for key in ("tools", "schema") if decision[key]}
     agreeing = _agreeing(decision)
     line["outcomes"] = {
-        attempt["candidate"]: _outcome(attempt, decision["feedback"] if attempt["candidate"] in agreeing else None)
+        attempt["candidate"]: _outcome(
+            attempt,
+            decision["feedback"] if attempt["candidate"] in agreeing else None,
+            _verdicts(decision, attempt["candidate"]),
+        )
         for attempt in decision["attempts"]
         if attempt["error"] is None
     }
@@ -39,7 +45,13 @@ def _agreeing(decision: Mapping[str, Any]) -> set[str]:
     return {name for name, cluster in clusters.items() if cluster == mine}
 
 
-def _outcome(attempt: Mapping[str, Any], score: float | None) -> dict[str, Any]:
+def _verdicts(decision: Mapping[str, Any], candidate: str) -> dict[str, float | None]:
+    """Scores by judge, None where it abstained. What rules find is found again in the response."""
+    given = [v for v in decision["verdicts"] if v["candidate"] == candidate and v["judge"] not in RECOMPUTED]
+    return {v["judge"]: v["score"] for v in given}
+
+
+def _outcome(attempt: Mapping[str, Any], score: float | None, verdicts: Mapping[str, float | None]) -> dict[str, Any]:
     response = attempt["response"]
     if attempt["tool_calls"]:  # what was called is the answer
         calls = json.dumps(attempt["tool_calls"], ensure_ascii=False)
@@ -53,6 +65,7 @@ def _outcome(attempt: Mapping[str, Any], score: float | None) -> dict[str, Any]:
         "cost_usd": attempt["cost_usd"],
         "latency_s": attempt["latency_s"],
         "finish_reason": attempt["finish_reason"],
+        "verdicts": dict(verdicts) or None,
     }
     if attempt["tokens_estimated"]:
         found["tok_source"] = "estimated"
