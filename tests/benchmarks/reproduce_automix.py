@@ -135,8 +135,11 @@ def simulated_halves(says_correct: tuple[float, float, float]) -> Callable[[int]
     return drawn
 
 
-def logged_halves(path: Path, small: str, large: str) -> tuple[Callable[[int], Halves], int]:
-    """Random halves of the verified queries of a log, and how many there are; scores are learned on each half."""
+def logged_halves(path: Path, small: str, large: str, ratio: float = 0.0) -> tuple[Callable[[int], Halves], int]:
+    """Random halves of the verified queries of a log, and how many there are; scores are learned on each half.
+
+    With a ``ratio`` an answer of the small model and its verification cost one unit each, one of the large so many.
+    """
     from emafusion.encoders import default_encoder
     from emafusion.evaluation.baselines.answer_scores import answer_scores
     from emafusion.evaluation.baselines.fold import Part
@@ -162,6 +165,9 @@ def logged_halves(path: Path, small: str, large: str) -> tuple[Callable[[int], H
         verification_cost=np.column_stack([np.nan_to_num(told.cost[:, 0]), np.zeros(len(rows))]),
         usable=np.ones((len(rows), 2), dtype=bool),
     )
+    if ratio:
+        units = np.where(log.verified, 1e-5, 0.0)
+        log = replace(log, cost=np.tile([1e-5, ratio * 1e-5], (len(rows), 1)), verification_cost=units)
     # The scorer reads answers, prompts and scores; what else a part may hold is not there.
     whole = Part(table, answers, vectors, np.zeros((len(rows), 1)), cast(Any, None), cast(Any, None))
 
@@ -219,11 +225,12 @@ def main() -> None:
     parser.add_argument("--log", type=Path, help="an outcome log with verifications; without it, simulated worlds")
     parser.add_argument("--small", default="", help="the candidate that verifies its answers")
     parser.add_argument("--large", default="")
+    parser.add_argument("--ratio", type=float, default=0.0, help="cost of the large one in small ones; 0: as recorded")
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.log:
-        drawn, n = logged_halves(options.log, options.small, options.large)
+        drawn, n = logged_halves(options.log, options.small, options.large, options.ratio)
         found = {f"{options.small} and {options.large}, {n} verified queries": study(drawn, options.splits)}
     else:
         found = {title: study(simulated_halves(chances), options.splits) for title, chances in WORLDS.items()}

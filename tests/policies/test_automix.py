@@ -144,3 +144,21 @@ def test_where_nothing_can_be_done_it_says_so(rules: AutoMix) -> None:
 def test_unknown_settings_are_refused(rules: AutoMix, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AutoMixPolicy(rules, **wrong)
+
+
+@pytest.mark.parametrize("kind", ["pomdp", "threshold"])
+@pytest.mark.parametrize("value", [1e-5, 3.5e-3, 0.03])
+def test_whatever_goes_wrong_every_candidate_is_asked_at_most_once(rules: AutoMix, kind: Kind, value: float) -> None:
+    broken = RuntimeError("down")
+    for answers in ({"small": "", "big": "", "spare": "391"}, {"small": "", "big": broken, "spare": ""}):
+        transport = SelfCritic(dict(answers), correct=0)
+        result = answered(fusion(rules, kind), transport, value)
+        assert max(n for (purpose, _), n in asked(transport).items() if purpose == "draft") == 1
+        assert result.decision.answered_by in answers
+
+
+def test_a_ladder_whose_end_disappoints_goes_nowhere() -> None:
+    what, whom = Ladder(1.0, (0, 1), (0.5,)).step(1, np.array([np.nan]))
+    assert (what[0], whom[0]) == (ACCEPT, 1)
+    what, whom = Ladder(1.0, (0, 2), (0.5,)).step(1, np.array([0.9]))
+    assert (what[0], whom[0]) == (FINAL, 2)

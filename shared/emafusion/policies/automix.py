@@ -44,15 +44,16 @@ class Ladder:
 
     def step(self, last: int | None, confidence: Array) -> tuple[IntArray, IntArray]:
         """What to do (n,) and with whom (n,), after confidences (n,) of the answers of ``last``."""
-        n = len(confidence)
-        if last is None or last not in self.candidates:
-            at, keep = 0, np.zeros(n, dtype=bool)
-        else:
-            at = self.candidates.index(last) + 1
-            keep = np.nan_to_num(confidence, nan=-np.inf) >= self.thresholds[at - 1]
-        at = min(at, len(self.candidates) - 1)
+        n, reached = len(confidence), -1 if last is None else last
+        keep = np.zeros(n, dtype=bool)
+        if last in self.candidates[: len(self.thresholds)]:
+            limit = self.thresholds[self.candidates.index(reached)]
+            keep = np.nan_to_num(confidence, nan=-np.inf) >= limit
+        at = sum(candidate <= reached for candidate in self.candidates)
+        if at == len(self.candidates):  # its end disappointed, and was not to be held to a threshold
+            return np.full(n, ACCEPT), np.full(n, reached)
         onward = CHECK if at < len(self.thresholds) else FINAL
-        return np.where(keep, ACCEPT, onward), np.where(keep, -1 if last is None else last, self.candidates[at])
+        return np.where(keep, ACCEPT, onward), np.where(keep, reached, self.candidates[at])
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ class AutoMix:
             what = np.array([_CODE[m.kind] for m in moves])[number]
             whom = np.array([m.candidate for m in moves])[number]
         rows = np.arange(len(what))
-        possible = np.where(what == ACCEPT, may_keep[rows, whom], may_call[rows, whom])
+        onward = may_call[rows, whom] & (whom > max(at, default=-1))
+        possible = np.where(what == ACCEPT, may_keep[rows, whom], onward)
         other_what, other_whom = self._instead(at, beliefs, value, may_call, may_keep)
         return np.where(possible, what, other_what), np.where(possible, whom, other_whom)
 
