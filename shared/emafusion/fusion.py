@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Steps
@@ -19,6 +19,9 @@ from emafusion.explanation import Explanation
 from emafusion.judges.base import AUTHOR, Judge
 from emafusion.judges.llm import LLMJudge
 from emafusion.judges.panel import Panel
+from emafusion.judges.self_verification import SelfVerification
+from emafusion.policies.automix import AutoMix, AutoMixPolicy, Kind
+from emafusion.policies.base import Policy
 from emafusion.policies.cascade import CascadeRouting
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from emafusion.store import Store
 
 __all__ = ["Fusion"]
+
+PolicyName: TypeAlias = Literal["auto", "cascade", "automix", "automix-threshold"]
 
 REMEMBERED = 4096
 """Decisions and bound sessions kept in memory."""
@@ -60,6 +65,10 @@ class Fusion:
         Judges beside rules and agreement, which are always on. Those that cost a call are asked only when worth it;
         the user's own checks (:class:`CallableJudge`) and :class:`LogProbability` see every draft. None: one
         :class:`LLMJudge` drawn from the pool; an empty sequence: none.
+    policy
+        "cascade" looks ahead over all candidates and judges; "automix" has each candidate verify its own answer, as its
+        router was fitted with ``emafusion fit --policy automix`` (its POMDP), "automix-threshold" with thresholds.
+        "auto" is AutoMix for a router that holds it, else the cascade.
     encoder
         Encodes queries; None loads the shipped static table on first use.
     store
@@ -88,6 +97,7 @@ class Fusion:
         objective: Objective | None = None,
         router: Router | RoutingModel | str | Path | None = None,
         judges: Sequence[Judge] | None = None,
+        policy: PolicyName = "auto",
         encoder: Encoder | None = None,
         store: str | Path | Store | None = None,
         stream_mode: StreamMode = "auto",
@@ -101,6 +111,8 @@ class Fusion:
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
         if stream_mode not in ("auto", "live", "buffered"):
             raise ConfigError(f"stream_mode must be 'auto', 'live' or 'buffered', got {stream_mode!r}")
+        if policy not in ("auto", "cascade", "automix", "automix-threshold"):
+            raise ConfigError(f"policy must be 'auto', 'cascade', 'automix' or 'automix-threshold', got {policy!r}")
         if not 0.0 <= abstain_below < 1.0:
             raise ConfigError(f"abstain_below must be in [0, 1), got {abstain_below!r}")
         given = [c if isinstance(c, Candidate) else Candidate(c) for c in candidates]
@@ -114,6 +126,7 @@ class Fusion:
         self.abstain_below, self.width, self.depth = abstain_below, width, depth
         shipped: tuple[Judge, ...] = (LLMJudge(),) if len(self.pool) > 1 else ()
         self._judges = shipped if judges is None else tuple(judges)
+        self._shipped_judges, self._policy = judges is None, policy
         self._judge_models = self._resolve_judges(resolve)
         self._labeller = None if slow_classifier is None else self._own_model(slow_classifier, resolve, "classifier")
         self._slow_weight = slow_weight
@@ -188,9 +201,12 @@ class Fusion:
             serving = TaxonomyRouter(self.pool, encoder=self._encoder)
         else:
             serving = router
+        automix = self._automix()
+        if automix is not None:
+            curve = automix.curves.get("threshold" if self._policy == "automix-threshold" else automix.kind, curve)
         panel = Panel(
             self.pool,
-            self._judges,
+            self._judges if automix is None or not self._shipped_judges else (SelfVerification(name=automix.judge),),
             {judge: c.name or judge for judge, c in self._judge_models.items()},
             {c.name or judge: c.price for judge, c in self._judge_models.items()},
             encoder=_LazyEncoder(self._encoder),
@@ -203,12 +219,28 @@ class Fusion:
             fallback_router=PriceRouter(self.pool),
             model=belief_model,
             panel=panel,
-            policy=CascadeRouting(panel, width=self.width, depth=self.depth, abstain_below=self.abstain_below),
+            policy=self._policy_over(panel, automix),
             sticky=self._bound_candidate,
             bind=self._bind,
             stream_mode=self.stream_mode,
             slow=self._slow_classifier(),
         )
+
+    def _automix(self) -> AutoMix | None:
+        """AutoMix as it was fitted, where it is the policy."""
+        fitted = None if self.routing_model is None else self.routing_model.automix
+        if self._policy.startswith("automix") and self.routing_model is not None and fitted is None:
+            raise ConfigError(
+                f"policy={self._policy!r} needs a router that AutoMix was fitted with: "
+                "emafusion fit LOG -o router.json --policy automix"
+            )
+        return None if self._policy == "cascade" else fitted
+
+    def _policy_over(self, panel: Panel, automix: AutoMix | None) -> Policy:
+        if automix is None:
+            return CascadeRouting(panel, width=self.width, depth=self.depth, abstain_below=self.abstain_below)
+        kind: Kind | None = "threshold" if self._policy == "automix-threshold" else None
+        return AutoMixPolicy(automix, panel.judges, kind=kind, abstain_below=self.abstain_below)
 
     def model(self, name: str) -> Candidate:
         """The candidate, or judge's model, of that name."""
@@ -287,9 +319,11 @@ class Fusion:
 
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> FitReport:
         """Fit a router from an outcome log and serve with it from the next request on."""
+        from emafusion.learning.automix_router import fit_automix_router
         from emafusion.learning.fitting import fit_router
 
-        model, report = fit_router(log, encoder=self._encoder, pool=self.pool, **options)
+        fitting = fit_automix_router if self._policy.startswith("automix") else fit_router
+        model, report = fitting(log, encoder=self._encoder, pool=self.pool, **options)
         self._install(model)
         return report
 

@@ -11,6 +11,7 @@ import pytest
 from emafusion.routers.artefact import load_router
 from tests.cli.conftest import complaint, run, succeeded
 from tests.evaluation.synthetic_log import CANDIDATES, bare, make_log, write
+from tests.learning.verified_log import with_verifications
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +128,43 @@ def test_a_router_with_a_fitted_encoder_keeps_it_beside_it(
     (tmp_path / "r.json.encoder.npz").unlink()
     said = complaint("replay", bare_log, "--router", path, "--decisions", out)
     assert "r.json.encoder.npz must lie beside it" in said
+
+
+# -- AutoMix -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log whose answers their authors verified."""
+    return write(tmp_path_factory.mktemp("verified") / "train.jsonl", with_verifications(make_log(300, seed=0)))
+
+
+def test_automix_is_fitted_saved_and_replayed_through_the_same_commands(verified: Path, tmp_path: Path) -> None:
+    saved, out = tmp_path / "automix.json", tmp_path / "out.jsonl"
+    found = succeeded("fit", verified, "-o", saved, "--policy", "automix")
+    assert found["automix"]["observed"] == "verification"
+    assert found["automix"]["kind"] == "pomdp"
+    held_out = write(tmp_path / "test.jsonl", with_verifications(make_log(60, seed=1, start=1000), seed=1))
+    said = {}
+    for policy in ("auto", "automix", "automix-threshold", "cascade"):
+        options = ("--router", saved, "--usd-value", "0.002", "--decisions", out, "--policy", policy)
+        said[policy] = succeeded("replay", held_out, *options)
+        assert len(decisions(out)) == 60
+        assert said[policy]["warnings"] == 0
+    assert said["auto"]["mean_cost_usd"] == said["automix"]["mean_cost_usd"] != said["cascade"]["mean_cost_usd"]
+
+
+def test_a_log_without_verifications_says_what_automix_goes_by(log: Path, tmp_path: Path) -> None:
+    found = succeeded("fit", log, "-o", tmp_path / "r.json", "--policy", "automix-threshold")
+    assert (found["automix"]["observed"], found["automix"]["kind"]) == ("answer", "threshold")
+    shown = run("fit", log, "-o", tmp_path / "r.json", "--policy", "automix")
+    assert "no verification in the log" in shown.output
+
+
+def test_automix_needs_a_router_that_holds_it(router: Path, held_out: list[dict[str, Any]], tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", held_out)
+    options = ("--router", router, "--decisions", tmp_path / "out.jsonl")
+    assert "--policy automix" in complaint("replay", log, *options, "--policy", "automix")
+    assert "--policy 'best' is not known" in complaint("replay", log, *options, "--policy", "best")
+    assert "--policy 'auto' is not known" in complaint("fit", log, "-o", tmp_path / "r.json", "--policy", "auto")
+    assert "--floors is for the cascade" in complaint("evaluate", log, "--policy", "automix", "--floors", "20")

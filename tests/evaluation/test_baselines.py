@@ -22,7 +22,7 @@ from emafusion.evaluation.baselines.threshold_cascade import _expected
 from emafusion.evaluation.folds import Split, fold_of
 from emafusion.evaluation.points import Array, Points
 from emafusion.evaluation.processes import EncoderSource
-from emafusion.evaluation.verifications import recorded_verifications
+from emafusion.evaluation.verifications import read_verifications, recorded_verifications
 from emafusion.learning.table import read_answers, tabulate
 from emafusion.log import read_log
 from emafusion.taxonomy.classifier import TaxonomyClassifier
@@ -35,6 +35,7 @@ ADDED = (
     "pairwise cascades",
     "threshold cascades",
     "AutoMix",
+    "AutoMix threshold",
 )
 
 
@@ -46,7 +47,7 @@ def made_fold(lines: list[dict[str, Any]], test: int) -> Fold:
     labels = TaxonomyClassifier(encoder=encoder).categories(table.texts, vectors)
     rows = np.arange(len(lines))
     values = np.geomspace(2e-5, 1.0, 7)
-    verified = recorded_verifications(entries, table.candidates)
+    verified = read_verifications(entries, table.candidates)
     answers, source = read_answers(entries, table, encoder), EncoderSource.of(encoder)
     return fold_of(Split(table, answers, vectors, labels, source, rows[:-test], rows[-test:], values, 0, verified))[0]
 
@@ -159,19 +160,33 @@ def verified(score: Array) -> NDArray[np.float64]:
     return np.where(score >= 0.5, 1.0, 0.0)
 
 
-def test_automix_escalates_what_its_verification_calls_wrong(fold: Fold) -> None:
+@pytest.mark.parametrize("name", ["AutoMix", "AutoMix threshold"])
+def test_automix_escalates_what_its_verification_calls_wrong(fold: Fold, name: str) -> None:
     sure = replace(
         fold,
         train=replace(fold.train, verification=verified(fold.train.score)),
         test=replace(fold.test, verification=verified(fold.test.score)),
     )
-    knowing, guessing = BASELINES["AutoMix"](sure), BASELINES["AutoMix"](fold)
+    knowing, guessing = BASELINES[name](sure), BASELINES[name](fold)
     assert knowing.calls is not None
-    twice = knowing.calls[-1] == 2.0
-    small = next(j for j in range(4) if (knowing.answered[-1][~twice] == j).all())
-    assert (fold.test.score[~twice, small] == 1.0).all()
-    assert (fold.test.score[twice, small] == 0.0).all()
+    once = knowing.calls[-1] == 1.0
+    (small,) = np.unique(knowing.answered[-1][once])
+    assert (fold.test.score[once, small] == 1.0).all()
+    assert (fold.test.score[~once, small] == 0.0).all()
     assert knowing.quality[-1] > guessing.quality[-1]
+
+
+def test_automix_pays_for_verifications_whose_cost_was_recorded(fold: Fold) -> None:
+    dear = np.full(fold.train.score.shape, 10.0), np.full(fold.test.score.shape, 10.0)
+    priced = replace(
+        fold,
+        train=replace(fold.train, verification=verified(fold.train.score), verification_cost=dear[0]),
+        test=replace(fold.test, verification=verified(fold.test.score), verification_cost=dear[1]),
+    )
+    points = BASELINES["AutoMix"](priced)
+    assert points.mean_cost[-1] < 1.0
+    assert points.calls is not None
+    assert points.calls[-1].max() == 1.0
 
 
 def test_verifications_are_shares_or_lists_of_verdicts() -> None:

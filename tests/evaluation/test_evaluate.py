@@ -22,6 +22,7 @@ from emafusion.evaluation.folds import EMAFUSION, FoldResult, Split, run_split, 
 from emafusion.evaluation.report import write_report
 from emafusion.log import read_log
 from tests.evaluation.synthetic_log import CANDIDATES, make_log, write
+from tests.learning.verified_log import with_verifications
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +228,12 @@ def test_folds_are_a_partition() -> None:
     for train, test in parts:
         assert not set(train.tolist()) & set(test.tolist())
         assert len(train) + len(test) == 103
+
+
+def test_automix_can_be_what_emafusion_is_served_by() -> None:
+    entries = read_log(with_verifications(make_log(240, seed=12)))
+    found = evaluate(entries, folds=2, resamples=100, budgets=(0.0005,), policy="automix")
+    names = set(found.as_dict()["methods"])
+    assert {"EMAFusion", "AutoMix", "AutoMix threshold"} <= names
+    (kept,) = found.budgets
+    assert kept.as_dict()["queries"] == 240

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emafusion.cli.console import JSON, progress_bar, show
-from emafusion.cli.options import open_encoder
+from emafusion.cli.options import check_policy, open_encoder
 
 if TYPE_CHECKING:
     from emafusion.evaluation.evaluation import Evaluation
@@ -32,6 +32,9 @@ def evaluate(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also play EMAFusion with one part taken out at a time.")
     ] = False,
+    policy: Annotated[
+        str, typer.Option(help="What EMAFusion is served by: cascade, automix (its POMDP) or automix-threshold.")
+    ] = "cascade",
     workers: Annotated[int, typer.Option(help="Processes; 0 takes as many as there are cores, at most 2.")] = 0,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -41,6 +44,9 @@ def evaluate(
     from emafusion.evaluation.replay import check_candidates
     from emafusion.log import read_log
 
+    served_by = check_policy(policy, ("cascade", "automix", "automix-threshold"))
+    if floors and served_by != "cascade":
+        raise ConfigError(f"--floors is for the cascade: leave it out with --policy {policy}")
     if encoder == "tfidf":
         raise ConfigError("--encoder tfidf would be fitted on the test queries too: fit it apart, and give its file")
     if report is not None:
@@ -63,6 +69,7 @@ def evaluate(
             resamples=resamples,
             floors=floors,
             ablate=ablate,
+            policy=served_by,
             workers=workers or min(2, os.cpu_count() or 1),
             progress=bar,
         )

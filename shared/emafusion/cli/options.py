@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,9 +14,20 @@ from emafusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from emafusion.encoders import Encoder
+    from emafusion.fusion import PolicyName
     from emafusion.routers.artefact import RoutingModel
 
-__all__ = ["QualityFloor", "UsdPerQuery", "UsdValue", "encoder_beside", "encoder_of", "objective_of", "open_encoder"]
+__all__ = [
+    "PolicyOption",
+    "QualityFloor",
+    "UsdPerQuery",
+    "UsdValue",
+    "check_policy",
+    "encoder_beside",
+    "encoder_of",
+    "objective_of",
+    "open_encoder",
+]
 
 UsdPerQuery = Annotated[
     float | None, typer.Option("--usd-per-query", metavar="USD", help="Objective: average budget of a query.")
@@ -30,6 +41,26 @@ QualityFloor = Annotated[
         "--quality-floor", metavar="SHARE", help="Objective: share of the reference's quality to keep [0.99]."
     ),
 ]
+
+
+PolicyOption = Annotated[
+    str,
+    typer.Option("--policy", help="cascade, automix (its POMDP), automix-threshold; auto: as the router was fitted."),
+]
+POLICIES = ("auto", "cascade", "automix", "automix-threshold")
+
+
+def check_policy(policy: str, known: Sequence[str] = POLICIES) -> PolicyName:
+    """The policy that ``--policy`` names.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of those that the command knows.
+    """
+    if policy not in known:
+        raise ConfigError(f"--policy {policy!r} is not known: give {', '.join(known[:-1])} or {known[-1]}")
+    return cast("PolicyName", policy)
 
 
 def objective_of(usd_per_query: float | None, usd_value: float | None, quality_floor: float | None) -> Objective:

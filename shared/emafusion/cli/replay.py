@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emafusion.cli.console import JSON, progress_bar, show, usd_per_thousand
-from emafusion.cli.options import QualityFloor, UsdPerQuery, UsdValue, encoder_of, objective_of
+from emafusion.cli.options import (
+    PolicyOption,
+    QualityFloor,
+    UsdPerQuery,
+    UsdValue,
+    check_policy,
+    encoder_of,
+    objective_of,
+)
 
 if TYPE_CHECKING:
     from emafusion.evaluation.replay import Replayed
-    from emafusion.fusion import Fusion
+    from emafusion.fusion import Fusion, PolicyName
 
 __all__ = ["replay"]
 
@@ -26,6 +34,7 @@ def replay(
     usd_per_query: UsdPerQuery = None,
     usd_value: UsdValue = None,
     quality_floor: QualityFloor = None,
+    policy: PolicyOption = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Run the engine over recorded responses, one query after the other.
@@ -37,7 +46,7 @@ def replay(
     from emafusion.log import read_log
 
     objective = objective_of(usd_per_query, usd_value, quality_floor)
-    fusion = serving(router)
+    fusion = serving(router, check_policy(policy))
     with progress_bar() as report:
         report("reading the log", 0.0)
         entries = read_log(log)
@@ -53,7 +62,7 @@ def replay(
     show(content, as_json=as_json, tables=lambda console: _tables(console, content))
 
 
-def serving(router: Path) -> Fusion:
+def serving(router: Path, policy: PolicyName = "auto") -> Fusion:
     """A fusion over the candidates of a saved router, at its prices, with no models behind them and no judges."""
     from emafusion.config import Candidate
     from emafusion.fusion import Fusion
@@ -61,7 +70,7 @@ def serving(router: Path) -> Fusion:
 
     model = load_router(router)
     candidates = [Candidate(name, name=name, price=model.prices[name]) for name in model.candidates]
-    return Fusion(candidates, router=model, judges=(), encoder=encoder_of(model, router))
+    return Fusion(candidates, router=model, judges=(), policy=policy, encoder=encoder_of(model, router))
 
 
 def summary(done: list[Replayed]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from emafusion.evaluation.gathering import display_point, held_out_floors, joine
 from emafusion.evaluation.judging import JudgeRow, by_judge, with_verifications
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource, in_processes, read_all_answers
-from emafusion.evaluation.verifications import recorded_verifications
 from emafusion.learning import fitting
 from emafusion.learning.table import Answers, LogTable, tabulate
+from emafusion.learning.verifications import read_verifications
 from emafusion.log import LoggedQuery
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 
@@ -104,6 +104,7 @@ def evaluate(
     budgets: Sequence[float] = BUDGETS,
     floors: int = 0,
     ablate: bool = False,
+    policy: str = "cascade",
     progress: Callable[[str, float], None] = SILENT,
 ) -> Evaluation:
     """Compare EMAFusion with its baselines.
@@ -123,6 +124,8 @@ def evaluate(
         Calibrations with which quality floors are checked, see :mod:`emafusion.evaluation.floors`; 0 for none.
     ablate
         Also play EMAFusion with one part taken out at a time (:mod:`emafusion.evaluation.ablations`).
+    policy
+        That EMAFusion is served by: "cascade", "automix" or "automix-threshold". Floors are checked for the cascade.
 
     Raises
     ------
@@ -138,8 +141,8 @@ def evaluate(
         encoder = default_encoder()
     everything = [*entries, *(test or ())]
     table = tabulate(everything, sorted({name for entry in entries for name in entry.outcomes}))
-    verified = recorded_verifications(everything, table.candidates)
-    table = with_verifications(table, verified)
+    verified = read_verifications(everything, table.candidates)
+    table = with_verifications(table, None if np.isnan(verified.share).all() else verified.share)
     answers = read_all_answers(
         everything, table, encoder, workers=workers, progress=lambda done: progress("reading answers", 0.15 * done)
     )
@@ -158,6 +161,7 @@ def evaluate(
             floor_values=grid if s == seed else None,
             ablate=ablate,
             judged=s == seed,
+            policy=policy,
         )
         for s, tr, te in plan
     ]

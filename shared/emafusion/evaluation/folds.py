@@ -14,9 +14,13 @@ from emafusion.evaluation.baselines import BASELINES, Fold, Part
 from emafusion.evaluation.judging import JudgeTrial, judged_part
 from emafusion.evaluation.points import Array, IntArray, Points
 from emafusion.evaluation.processes import EncoderSource
+from emafusion.learning.automix_router import add_automix, verification_cost, verified_log
+from emafusion.learning.automix_walk import walk
 from emafusion.learning.fitting import fit_table, record, with_evidence
 from emafusion.learning.simulation import simulate
 from emafusion.learning.table import Answers, LogTable
+from emafusion.learning.verifications import Verifications
+from emafusion.policies.automix import AutoMix
 from emafusion.policies.trade_off import TradeOff
 from emafusion.routers.artefact import RoutingModel
 
@@ -38,10 +42,11 @@ class Split:
     test: IntArray
     values: Array
     seed: int
-    verification: Array | None = None
+    verifications: Verifications | None = None
     floor_values: Array | None = None
     ablate: bool = False
     judged: bool = False
+    policy: str = "cascade"
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,9 @@ def fold_of(split: Split) -> tuple[Fold, IntArray]:
         table, answers, vectors = split.table.take(rows), split.answers.take(rows), split.vectors[rows]
         recording = record(model, table, answers, vectors, expected)
         recording = with_evidence(recording, model.belief, answers)
-        verified = None if split.verification is None else split.verification[rows]
-        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, verified))
+        told = None if split.verifications is None else split.verifications.take(rows)
+        share, paid = (None, None) if told is None or np.isnan(told.share).all() else (told.share, told.cost)
+        parts.append(Part(table, answers, vectors, split.labels[rows], expected, recording, share, paid))
     # Only outcomes with a score can be counted, so only those may be chosen, by any method.
     parts[1] = replace(parts[1], recording=replace(parts[1].recording, asked=parts[1].available))
     return Fold(parts[0], parts[1], split.values, model, split.seed), test
@@ -118,16 +124,53 @@ def _fitted(split: Split) -> tuple[RoutingModel, Any]:
         embeddings=split.vectors[rows],
         seed=split.seed,
     )
-    return model, model.forecaster.oof_
+    forecasts = model.forecaster.oof_
+    if split.policy != "cascade":
+        model = add_automix(
+            model,
+            split.table.take(rows),
+            split.answers.take(rows),
+            split.vectors[rows],
+            None if split.verifications is None else split.verifications.take(rows),
+            kind="threshold" if split.policy == "automix-threshold" else "pomdp",
+            seed=split.seed,
+        )
+    return model, forecasts
 
 
 def emafusion_points(fold: Fold) -> Points:
     """EMAFusion at each value of a good answer, with the terms that serving would use (its guard included)."""
     model = fold.model
+    if model.automix is not None:
+        return automix_points(fold, model.automix)
     pool = Pool([Candidate(name, name=name, price=model.prices[name]) for name in model.candidates])
     trade_off = TradeOff(pool, model.curve)
     terms = [trade_off.terms(Objective(usd_value=float(value))) for value in fold.values]
     return _simulated(fold, np.array([each.value for each in terms]), [each.only for each in terms])
+
+
+def automix_points(fold: Fold, rules: AutoMix) -> Points:
+    """The same where AutoMix is the policy; a verification that was paid for is counted at its recorded cost."""
+    names, test = fold.model.candidates, fold.test
+    pool = Pool([Candidate(name, name=name, price=fold.model.prices[name]) for name in names])
+    trade_off = TradeOff(pool, rules.curves[rules.kind])
+    told = None
+    if rules.observed == "verification" and test.verification is not None:
+        paid = np.full(test.verification.shape, np.nan) if test.verification_cost is None else test.verification_cost
+        told = Verifications(test.verification, ~np.isnan(test.verification) | ~np.isnan(paid), paid)
+    log, _ = verified_log(test.recording, told, verification_cost(test.table, fold.model.prices))
+    walks = []
+    for value in fold.values:
+        terms = trade_off.terms(Objective(usd_value=float(value)))
+        only = np.array([not terms.only or name in terms.only for name in names])
+        walks.append(walk(rules, names, log, terms.value, only=only))
+    return Points(
+        score=np.stack([w.score for w in walks]),
+        cost=np.stack([w.cost for w in walks]),
+        answered=np.stack([w.answered for w in walks]),
+        confidence=np.stack([w.confidence for w in walks]),
+        calls=np.stack([w.calls for w in walks]),
+    )
 
 
 def _simulated(fold: Fold, values: Array, confined: Sequence[Sequence[str]] | None = None) -> Points:

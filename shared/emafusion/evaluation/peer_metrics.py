@@ -18,6 +18,7 @@ __all__ = [
     "average_gap_recovered",
     "call_threshold",
     "cost_save",
+    "incremental_benefit",
     "incremental_benefit_lift",
     "performance_gain",
     "regret",
@@ -74,12 +75,25 @@ def _with_ends(cost: ArrayLike, quality: ArrayLike, weak: Alone, strong: Alone) 
     return np.append(c, [weak[0], strong[0]]), np.append(q, [weak[1], strong[1]])
 
 
-def incremental_benefit_lift(cost: float, quality: float, weak: Alone, strong: Alone) -> float | None:
-    """Lift of IBC over the weak-strong line, in per cent (AutoMix, arXiv 2310.12963).
+def incremental_benefit(cost: float, quality: float, weak: Alone) -> float | None:
+    """IBC: quality gained over the weak candidate for each dollar spent beyond it (AutoMix, arXiv 2310.12963).
 
-    IBC is quality gained over the weak candidate for each dollar more than it; the lift compares it with going to the
-    strong one. Warning: it explodes for a cost close to the weak one's, where a sliver of money divides the gain, and
-    changes sign below it. Good for a look at one point in the middle, never for a headline or an average over points.
+    None at or below the weak candidate's cost, where it means nothing.
+
+    Examples
+    --------
+    >>> incremental_benefit(3.0, 0.75, (1.0, 0.5))
+    0.125
+    """
+    return None if cost <= weak[0] else (quality - weak[1]) / (cost - weak[0])
+
+
+def incremental_benefit_lift(cost: float, quality: float, weak: Alone, strong: Alone) -> float | None:
+    """Delta-IBC: lift of IBC over the weak-strong line, in per cent (AutoMix, arXiv 2310.12963).
+
+    Compares :func:`incremental_benefit` with that of going to the strong one. Warning: it explodes for a cost close to
+    the weak one's, where a sliver of money divides the gain, and changes sign below it. Good for a look at one point in
+    the middle, never for a headline or an average over points.
 
     Examples
     --------
@@ -88,8 +102,8 @@ def incremental_benefit_lift(cost: float, quality: float, weak: Alone, strong: A
     """
     if strong[0] <= weak[0] or strong[1] <= weak[1] or cost <= weak[0]:
         return None
-    base = (strong[1] - weak[1]) / (strong[0] - weak[0])
-    return 100.0 * ((quality - weak[1]) / (cost - weak[0]) - base) / base
+    base, mine = incremental_benefit(*strong, weak), incremental_benefit(cost, quality, weak)
+    return None if base is None or mine is None else 100.0 * (mine - base) / base
 
 
 def arena_score(cost: float, quality: float) -> float:

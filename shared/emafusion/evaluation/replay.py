@@ -1,7 +1,8 @@
 """Replay: the engine itself over a recorded log, one query after the other, as if each candidate were asked now.
 
 A recorded outcome answers a draft with its own text, tokens, cost and latency. Recordings hold no judge's replies, so
-only the judges that need no call sit on the panel: rules and agreement.
+only the judges that need no call sit on the panel: rules and agreement. Verifications are the exception: where the
+policy is AutoMix, those that the log recorded are told, and one that it did not record is an abstention.
 """
 
 from __future__ import annotations
@@ -9,16 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from emafusion.config import Objective
 from emafusion.engine.drivers import run
 from emafusion.engine.steps import Engine
 from emafusion.errors import ConfigError, LogError
 from emafusion.fusion import Fusion
+from emafusion.judges.base import AUTHOR
 from emafusion.judges.panel import Belief, Panel
+from emafusion.judges.self_verification import SelfVerification
+from emafusion.learning.automix_router import verification_tokens
+from emafusion.learning.verifications import read_verifications
 from emafusion.log import LoggedQuery, Outcome
-from emafusion.types import Call, Reply, Result, Usage, Verdict
+from emafusion.policies.automix import AutoMixPolicy
+from emafusion.policies.base import Policy
+from emafusion.types import Call, Message, Query, Reply, Result, Usage, Verdict
 
 __all__ = ["ReplayTransport", "Replayed", "check_candidates", "replay"]
 
@@ -67,6 +76,8 @@ class ReplayTransport:
             If the candidate has no outcome on this line, or the call is a judge's.
         """
         outcome = self.entry.outcomes.get(call.candidate)
+        if outcome is not None and call.prompt == RecordedVerification.PROMPT:
+            return RecordedVerification.reply(self.entry, outcome)
         if call.purpose != "draft" or outcome is None:
             raise LookupError(
                 f"the log holds no reply of {call.candidate!r} to a {call.purpose} of query {self.entry.id!r}"
@@ -90,6 +101,38 @@ def recorded_reply(outcome: Outcome) -> Reply:
         cost_usd=outcome.cost_usd,
         latency_s=outcome.latency_s if outcome.latency_s is not None else 0.0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVerification:
+    """Tells the verification of an answer that the log recorded, as one call."""
+
+    PROMPT: ClassVar[tuple[Message, ...]] = (Message("user", "the recorded verification"),)
+
+    name: str
+    weight: float = SelfVerification().weight
+    model: str = AUTHOR
+
+    def calls(self, query: Query, answer: Reply, author: str, model: str) -> tuple[Call, ...]:
+        return (Call("judge", model, prompt=self.PROMPT, judge=self.name),)
+
+    @staticmethod
+    def reply(entry: LoggedQuery, outcome: Outcome) -> Reply:
+        """The share of "correct" as text, empty for none; its tokens are estimated where the cost was not recorded."""
+        found = read_verifications([entry.model_copy(update={"outcomes": {"it": outcome}})], ("it",))
+        share, cost = float(found.share[0, 0]), float(found.cost[0, 0])
+        told = "" if np.isnan(share) else repr(share)
+        if not np.isnan(cost) or not found.verified[0, 0]:
+            return Reply(told, cost_usd=0.0 if np.isnan(cost) else cost, latency_s=0.0)
+        answer = 250.0 if outcome.out_tok is None else float(outcome.out_tok)
+        read, written = verification_tokens(float(entry.query().prompt_tokens), answer)
+        return Reply(told, usage=Usage(int(read), written, estimated=True), latency_s=0.0)
+
+    def read(self, replies: Sequence[Reply], author: str, cost_usd: float) -> Verdict:
+        told = replies[0].text if replies else ""
+        if not told:
+            return Verdict(self.name, author, None, "the log holds no verdict", cost_usd)
+        return Verdict(self.name, author, float(told), f"{float(told):.0%} of the samples say correct", cost_usd)
 
 
 class _RecordedPanel(Panel):
@@ -125,7 +168,7 @@ def replay(entries: Iterable[LoggedQuery], fusion: Fusion, objective: Objective 
     """
     if fusion.engine.panel.judges:
         raise ConfigError("a recording holds no judge's replies: make the Fusion for a replay with judges=()")
-    engine: Engine = replace(fusion.engine, panel=_RecordedPanel(fusion.pool, encoder=fusion.engine.panel.encoder))
+    engine = _recorded(fusion)
     wanted = objective or fusion.objective
     for entry in entries:
         only = [name for name in fusion.pool.names if name in entry.outcomes]
@@ -136,6 +179,17 @@ def replay(entries: Iterable[LoggedQuery], fusion: Fusion, objective: Objective 
         result = run(steps, ReplayTransport(entry))
         fusion.finish(query, result)
         yield Replayed(entry.id, result, entry.outcomes[result.decision.answered_by].score)
+
+
+def _recorded(fusion: Fusion) -> Engine:
+    """The fusion's engine over a panel that can be replayed."""
+    policy: Policy = fusion.engine.policy
+    judges: tuple[RecordedVerification, ...] = ()
+    if isinstance(policy, AutoMixPolicy):
+        judges = (RecordedVerification(policy.rules.judge),)
+        policy = policy.hearing([judge.name for judge in judges])
+    panel = _RecordedPanel(fusion.pool, judges, encoder=fusion.engine.panel.encoder)
+    return replace(fusion.engine, panel=panel, policy=policy)
 
 
 def check_candidates(path: str | Path, entries: Sequence[LoggedQuery], known: Sequence[str]) -> None:

@@ -18,7 +18,6 @@ from emafusion.encoders.base import Encoder
 from emafusion.errors import LogError
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, IntArray
-from emafusion.estimators.certificate import certified_share
 from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.evidence import AnswerEvidence
 from emafusion.estimators.forecaster import Forecaster
@@ -26,6 +25,7 @@ from emafusion.estimators.forecasts import Forecasts
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.learning.calibrating import calibrate, value_range
+from emafusion.learning.curves import curve_of
 from emafusion.learning.judging import fit_judges
 from emafusion.learning.simulation import Recording, simulate
 from emafusion.learning.table import Answers, LogTable, infer_price, read_answers, rows_to_read, tabulate
@@ -238,45 +238,7 @@ def measure_curve(recording: Recording, belief: BeliefModel, *, seed: int = 0, g
     rows = np.nonzero((~np.isnan(recording.score)).any(1))[0]
     rows = np.sort(rng.permutation(rows)[:CURVE_ROWS])
     part = recording.take(rows)
-    names = belief.candidates
-    mean_cost = np.array(
-        [
-            np.nanmean(np.where(part.asked, part.cost, np.nan)[:, j]) if part.asked[:, j].any() else np.inf
-            for j in range(len(names))
-        ]
-    )
-    alone = {
-        n: (float(mean_cost[j]), float(np.nanmean(part.score[:, j])))
-        for j, n in enumerate(names)
-        if np.isfinite(mean_cost[j]) and (~np.isnan(part.score[:, j])).any()
-    }
     values = np.geomspace(*value_range(part), grid)
     runs = [simulate(part, belief, float(value)) for value in values]
-    return Curve(
-        value=tuple(values.tolist()),
-        cost=tuple(np.maximum.accumulate([float(run.cost.mean()) for run in runs]).tolist()),
-        quality=tuple(float(np.nanmean(run.score)) for run in runs),
-        advantage=tuple(_advantage(part, run.score, run.cost, v) for run, v in zip(runs, values.tolist())),
-        certified={
-            n: tuple(certified_share(run.score, part.score[:, names.index(n)], seed=seed) for run in runs)
-            for n in alone
-        },
-        alone=alone,
-    )
-
-
-def _advantage(part: Recording, score: Array, cost: Array, value: float) -> float:
-    """Utility of the policy over the best constant choice, in standard errors of the paired difference."""
-    constant = np.where(part.asked, value * part.score - part.cost, np.nan)
-    enough = part.asked.mean(0) > 0.8
-    means = np.where(
-        enough & (~np.isnan(constant)).any(0), np.nan_to_num(np.nanmean(constant, 0), nan=-np.inf), -np.inf
-    )
-    if not np.isfinite(means).any():
-        return float("inf")
-    best = constant[:, int(means.argmax())]
-    mine = value * score - cost
-    both = ~np.isnan(best) & ~np.isnan(mine)
-    gap = mine[both] - best[both]
-    error = gap.std() / np.sqrt(max(int(both.sum()), 1))
-    return float(gap.mean() / error) if error > 0 else 0.0
+    cost = np.where(part.asked, part.cost, np.nan)
+    return curve_of(belief.candidates, values, runs, part.score, cost, seed=seed)

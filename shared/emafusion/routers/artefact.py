@@ -24,6 +24,7 @@ from emafusion.estimators.confidence import ConfidenceCalibration
 from emafusion.estimators.forecaster import Forecaster
 from emafusion.estimators.regions import AgreementRegions
 from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.policies.automix import AutoMix
 from emafusion.policies.trade_off import Curve
 from emafusion.taxonomy.suitability import Suitability
 
@@ -45,6 +46,8 @@ class RoutingModel:
         Prices of the candidates of the log, by name.
     queries
         Labelled queries that it was fitted on.
+    automix
+        AutoMix, where it was fitted too: the router is then served by it unless another policy is asked for.
     """
 
     encoder: str
@@ -56,6 +59,7 @@ class RoutingModel:
     curve: Curve | None
     queries: int
     seed: int = 0
+    automix: AutoMix | None = None
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -111,6 +115,8 @@ def save_router(model: RoutingModel, path: str | Path) -> None:
         "belief": model.belief.to_config(),
         "curve": model.curve.to_config() if model.curve else None,
     }
+    if model.automix is not None:
+        payload["automix"] = model.automix.to_config()
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"), default=_plain)
     whole = {"format": FORMAT, "version": FORMAT_VERSION, "checksum": _checksum(text), "payload": json.loads(text)}
     path = Path(path)
@@ -167,6 +173,7 @@ def _rebuilt(payload: dict[str, Any]) -> RoutingModel:
         curve=Curve.from_config(payload["curve"]) if payload["curve"] else None,
         queries=payload["queries"],
         seed=payload["seed"],
+        automix=AutoMix.from_config(payload["automix"]) if payload.get("automix") else None,
     )
 
 

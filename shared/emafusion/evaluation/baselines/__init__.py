@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emafusion.evaluation.baselines.automix import automix
+from emafusion.evaluation.baselines.automix import automix, automix_threshold
 from emafusion.evaluation.baselines.bandit import linear_bandit
 from emafusion.evaluation.baselines.cascade_only import cascade_only
 from emafusion.evaluation.baselines.chance import random_choice
@@ -30,6 +30,7 @@ __all__ = [
     "Fold",
     "Part",
     "automix",
+    "automix_threshold",
     "best_single",
     "cascade_only",
     "cheapest",
@@ -61,6 +62,7 @@ BASELINES: Mapping[str, Baseline] = {
     "linear bandit": linear_bandit,
     "pairwise cascades": pairwise_cascade,
     "threshold cascades": threshold_cascade,
+    "AutoMix threshold": automix_threshold,
     "AutoMix": automix,
     "taxonomy only": taxonomy_only,
     "learned only": learned_only,

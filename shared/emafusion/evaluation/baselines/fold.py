@@ -35,6 +35,8 @@ class Part:
         The part as a policy meets it.
     verification : (n, m), optional
         Share of recorded verifications that call an answer correct; NaN where there are none.
+    verification_cost : (n, m), optional
+        USD of verifying the answer; NaN where it was not recorded.
     """
 
     table: LogTable
@@ -44,6 +46,7 @@ class Part:
     forecasts: Forecasts
     recording: Recording
     verification: Array | None = None
+    verification_cost: Array | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -82,6 +85,7 @@ class Part:
             forecasts=self.forecasts.take(rows),
             recording=self.recording.take(rows),
             verification=None if self.verification is None else self.verification[rows],
+            verification_cost=None if self.verification_cost is None else self.verification_cost[rows],
         )
 
 
