@@ -44,7 +44,7 @@ _TO_THE_JUDGE = re.compile(
             r"\b(?:new )?system (?:message|prompt|notice)\b",
             r"<<\s*/?\s*(?:end|answer|task|material|first|second)\b|\bend (?:answer|task|material) [0-9a-f]{6,}",
             # a verdict of its own
-            r"\bverdict\W{1,4}(?:correct|right|true|yes|10)\b|[\"'{]\s*correct[\"']?\s*[:=]\s*[\"']?(?:true|yes|1\b)",
+            r"\bverdict\W{1,4}(?:correct|right|true|yes|10)\b|[\"'{]\s*correct\s*[\"']?\s*[:=]\s*[\"']?(?:true|yes|1\b)",
             r"[\"'{]\s*better[\"']?\s*[:=]\s*[\"']?(?:first|second)",
         )
     )
