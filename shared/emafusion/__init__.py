@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from emafusion.judges.log_probability import LogProbability
     from emafusion.judges.pairwise import PairwiseJudge
     from emafusion.judges.self_consistency import SelfConsistency
+    from emafusion.judges.self_verification import SelfVerification
 
 # Loaded on first use: they bring numpy's linear algebra or a file with them.
 _LATER = {
@@ -40,6 +41,7 @@ _LATER = {
     "LogProbability": "emafusion.judges.log_probability",
     "PairwiseJudge": "emafusion.judges.pairwise",
     "SelfConsistency": "emafusion.judges.self_consistency",
+    "SelfVerification": "emafusion.judges.self_verification",
 }
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Reply",
     "Result",
     "SelfConsistency",
+    "SelfVerification",
     "ToolCall",
     "Usage",
     "Verdict",
