@@ -63,6 +63,19 @@ def test_where_routing_does_not_pay_the_best_single_model_answers() -> None:
     assert TradeOff(POOL, curve()).terms(Objective(usd_value=1.0)).only == ()
 
 
+def test_a_floor_is_not_kept_for_more_than_the_reference_costs() -> None:
+    dear = curve(cost=tuple(np.geomspace(6e-3, 1e-1, 9).tolist()), certified={"big": (1.0,) * 9})
+    assert TradeOff(POOL, dear).terms(Objective(quality_floor=0.95)).only == ("big",)
+    assert TradeOff(POOL, curve(certified={"big": (1.0,) * 9})).terms(Objective(quality_floor=0.95)).only == ()
+
+
+def test_a_budget_is_given_to_a_single_model_only_if_that_does_better_on_it() -> None:
+    poor = curve(quality=(0.5,) * 9, advantage=(-1.0,) * 9)
+    assert TradeOff(POOL, poor).terms(Objective(usd_per_query=2e-3)).only == ("mid",)
+    assert TradeOff(POOL, poor).terms(Objective(usd_per_query=2e-5)).only == ("small",)
+    assert TradeOff(POOL, curve(advantage=(-1.0,) * 9)).terms(Objective(usd_per_query=2e-3)).only == ()
+
+
 def test_an_unfitted_floor_is_left_to_each_query() -> None:
     terms = TradeOff(POOL).terms(Objective(quality_floor=0.9))
     assert terms.floor == 0.9

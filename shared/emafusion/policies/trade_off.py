@@ -60,6 +60,11 @@ class Curve:
         log_cost = np.log(np.maximum(cost, 1e-12)) + 1e-9 * np.arange(len(cost))
         return float(np.exp(np.interp(np.log(usd), log_cost, np.log(self.value))))
 
+    def cost_at(self, value: float) -> float:
+        """USD a query that the policy spends at a value: interpolated in logarithms."""
+        cost = np.log(np.maximum(np.array(self.cost), 1e-12))
+        return float(np.exp(np.interp(np.log(value), np.log(self.value), cost)))
+
     def value_for_floor(self, floor: float, reference: str) -> float | None:
         """Least value that is certified to keep ``floor`` times the reference's quality; None if none is.
 
@@ -142,26 +147,44 @@ class TradeOff:
         if objective.usd_per_query is not None:
             budget = objective.usd_per_query
             start = self.curve.value_for_budget(budget) if self.curve else UNPACED_VALUE * budget
-            return self._guarded(Terms(start * self._pacer(budget).factor(), reference=reference), budget)
+            return self._within(budget, Terms(start * self._pacer(budget).factor(), reference=reference))
         assert objective.quality_floor is not None
         if self.curve is not None and reference in self.curve.certified:
             value = self.curve.value_for_floor(objective.quality_floor, reference)
-            if value is None:  # no policy is known to keep the floor: serve the reference
+            if value is None or self.curve.cost_at(value) >= self.curve.alone[reference][0]:
+                # No policy is known to keep the floor, or to do it for less than the reference itself.
                 return Terms(self.curve.value[-1], reference=reference, only=(reference,))
             return Terms(value, reference=reference)
         call = self.pool.price(reference).cost(Usage(max(prompt_tokens, 100), 250))
         return Terms(FLOOR_VALUE * max(call, 1e-9), objective.quality_floor, reference)
 
-    def _guarded(self, terms: Terms, budget: float = np.inf) -> Terms:
+    def _guarded(self, terms: Terms) -> Terms:
         """Never worse than the best single model: deviate from it only where paired evidence says that it pays."""
         curve = self.curve
         if curve is None:
             return terms
         i = int(np.abs(np.log(np.array(curve.value)) - np.log(terms.value)).argmin())
-        affordable = [n for n in curve.alone if n in self.pool and curve.alone[n][0] <= budget]
-        if curve.advantage[i] >= EVIDENCE or not affordable:
+        if curve.advantage[i] >= EVIDENCE:
             return terms
-        best = max(affordable, key=lambda n: terms.value * curve.alone[n][1] - curve.alone[n][0])
+        return self._single(terms, list(curve.alone))
+
+    def _within(self, budget: float, terms: Terms) -> Terms:
+        """The best single model that a budget affords, where it did better than the policy on that budget."""
+        curve = self.curve
+        affordable = [] if curve is None else [n for n in curve.alone if curve.alone[n][0] <= budget]
+        if curve is None or not affordable:
+            return terms
+        quality = np.interp(np.log(curve.value_for_budget(budget)), np.log(curve.value), curve.quality)
+        if quality >= max(curve.alone[n][1] for n in affordable):
+            return terms
+        return self._single(terms, affordable)
+
+    def _single(self, terms: Terms, among: list[str]) -> Terms:
+        """The same terms, confined to the best constant choice of the pool among these candidates."""
+        alone = {n: self.curve.alone[n] for n in among if n in self.pool} if self.curve else {}
+        if not alone:
+            return terms
+        best = max(alone, key=lambda n: terms.value * alone[n][1] - alone[n][0])
         return Terms(terms.value, terms.floor, terms.reference, only=(best,))
 
     def settle(self, objective: Objective, cost_usd: float) -> None:
