@@ -7,6 +7,7 @@ one raises :class:`emafusion.errors.ConfigError`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -17,10 +18,11 @@ from langchain_emafusion.router import EMAFusionRouter
 
 __all__ = ["HAS_DECISIONS", "EMAFusionDecisionModel"]
 
+decisions: Any
 try:
-    from langchain_core import decisions
+    decisions = import_module("langchain_core.decisions")
 except ImportError:
-    decisions = None  # type: ignore[assignment]
+    decisions = None
 
 HAS_DECISIONS = decisions is not None
 
@@ -52,7 +54,7 @@ def _messages(state: Any) -> list[BaseMessage]:
 
 if HAS_DECISIONS:
 
-    class EMAFusionDecisionModel(decisions.BaseDecisionModel):
+    class EMAFusionDecisionModel(decisions.BaseDecisionModel):  # type: ignore[misc]
         """Chooses among candidates as :class:`ChatEMAFusion` would choose whom to ask first.
 
         It answers ``Choice`` questions whose labels are names of candidates; instructions and criteria are not read,

@@ -183,7 +183,7 @@ class RoutingBehaviour(ABC):
             message = await _call(self.answering(), self.question, way)
         (total,) = counted.usage_metadata.values()
         for key in ("input_tokens", "output_tokens"):
-            assert total[key] == message.usage_metadata[key] > 0  # type: ignore[literal-required]
+            assert total[key] == message.usage_metadata[key] > 0
 
     @pytest.mark.parametrize("way", [w for w in CALLS if w != "generate"])
     async def test_a_request_is_one_run_with_a_model_run_for_each_call(self, way: str) -> None:

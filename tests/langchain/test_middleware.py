@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -119,9 +120,8 @@ async def test_langchains_router_middleware_asks_the_candidate_that_is_chosen(se
 
 @pytest.mark.skipif(not HAS_DECISIONS, reason="this version of langchain-core has no decision models")
 def test_a_choice_that_is_no_candidate_is_refused(server: LoopbackServer) -> None:
-    from langchain_core.decisions import Choice, Noul
-
+    types: Any = import_module("langchain_core.decisions")
     model = EMAFusionDecisionModel(serve(server).llm)
-    for question in (Choice(criteria={"other": None}, instructions="x"), Noul(instructions="x")):
+    for question in (types.Choice(criteria={"other": None}, instructions="x"), types.Noul(instructions="x")):
         with pytest.raises(ConfigError):
             model.invoke({"state": "hi", "questions": {"q": question}})

@@ -24,7 +24,7 @@ def _turn(provider: str, content: Any, id: str, **fields: Any) -> list[BaseMessa
     return [
         SystemMessage([{"type": "text", "text": "Be terse.", "cache_control": {"type": "ephemeral"}}]),
         HumanMessage("How is Rome?"),
-        AIMessage(content, tool_calls=calls, response_metadata=told, **fields),  # type: ignore[arg-type]
+        AIMessage(content, tool_calls=calls, response_metadata=told, **fields),
         ToolMessage("sunny", tool_call_id=id),
         AIMessage("Sunny.", response_metadata={"model_provider": provider}),
         HumanMessage("And tomorrow?"),
