@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
 from emafusion.config import Objective
+from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.tokens import count_messages, count_tokens
@@ -63,6 +64,11 @@ class ChatEMAFusion(BaseChatModel):
     slow_classifier, slow_weight
         A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
         a call more for every request, so none by default.
+    max_retries, max_retry_wait
+        How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
+        before the next candidate is asked, and the seconds that it may spend waiting for that in all.
+        Clients such as ``ChatOpenAI`` retry twice by themselves, within each of these calls: give candidates
+        ``max_retries=0`` lest the numbers multiply.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
@@ -105,6 +111,8 @@ class ChatEMAFusion(BaseChatModel):
     abstain_below: float = 0.0
     slow_classifier: Any = Field(default=None, exclude=True)
     slow_weight: float = 0.5
+    max_retries: int = 2
+    max_retry_wait: float = 30.0
     streaming: bool = False
     temperature: float | None = None
     max_tokens: int | None = None
@@ -114,10 +122,12 @@ class ChatEMAFusion(BaseChatModel):
     """How often :meth:`fit` was called; answers from before a fit are not served from a cache after it."""
 
     _fusion: Fusion = PrivateAttr()
+    _retries: Retries = PrivateAttr()
     _identity: dict[str, Any] | None = PrivateAttr(default=None)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(**{"candidates": tuple(candidates), **fields})
+        self._retries = Retries(self.max_retries, self.max_retry_wait)
         # Not in a validator: pydantic would wrap the core's errors in its own.
         self._fusion = Fusion(
             self.candidates,
@@ -139,6 +149,11 @@ class ChatEMAFusion(BaseChatModel):
     def fusion(self) -> Fusion:
         """The core behind this model: pool, decisions, learning."""
         return self._fusion
+
+    @property
+    def retries(self) -> Retries:
+        """How transient errors are met."""
+        return self._retries
 
     # -- what is EMAFusion's own -------------------------------------------------------------------------------
 
@@ -259,7 +274,8 @@ class ChatEMAFusion(BaseChatModel):
 
     def _transport(self, request: Request) -> TracedTransport:
         silent = not self._should_stream(async_api=False, **{"stream": True, **request.arguments})
-        return TracedTransport(self._fusion, request, silent=silent, blocks=self.output_version == "v1")
+        blocks = self.output_version == "v1"
+        return TracedTransport(self._fusion, request, retries=self.retries, silent=silent, blocks=blocks)
 
     # -- below LangChain's own runs: generate, v3 events ---------------------------------------------------------
 
@@ -270,7 +286,7 @@ class ChatEMAFusion(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return hooks.generate(self._fusion, self.request(messages, stop=stop, **kwargs))
+        return hooks.generate(self._fusion, self.request(messages, stop=stop, **kwargs), self.retries)
 
     async def _agenerate(
         self,
@@ -279,7 +295,7 @@ class ChatEMAFusion(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return await hooks.agenerate(self._fusion, self.request(messages, stop=stop, **kwargs))
+        return await hooks.agenerate(self._fusion, self.request(messages, stop=stop, **kwargs), self.retries)
 
     def _stream(
         self,
@@ -288,7 +304,7 @@ class ChatEMAFusion(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in hooks.stream(self._fusion, self.request(messages, stop=stop, **kwargs)):
+        for chunk in hooks.stream(self._fusion, self.request(messages, stop=stop, **kwargs), self.retries):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -301,7 +317,7 @@ class ChatEMAFusion(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self.request(messages, stop=stop, **kwargs)
-        async with aclosing(cast(Any, hooks.astream(self._fusion, request))) as chunks:
+        async with aclosing(cast(Any, hooks.astream(self._fusion, request, self.retries))) as chunks:
             async for chunk in chunks:
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)

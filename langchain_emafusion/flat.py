@@ -14,12 +14,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
+from emafusion.engine.retries import NEVER, Retries
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply
 from langchain_emafusion.messages import reply_of
-from langchain_emafusion.rendering import added_up, as_chunk
+from langchain_emafusion.rendering import added_up, as_chunk, says
 from langchain_emafusion.replay import bound_model, draft_input, flattened, judge_arguments, judge_input, quiet
 from langchain_emafusion.request import Request
+from langchain_emafusion.windows import Windows
 
 __all__ = ["FlatTransport"]
 
@@ -27,17 +29,21 @@ __all__ = ["FlatTransport"]
 class FlatTransport:
     """One request's calls, with no runs of their own."""
 
-    def __init__(self, fusion: Fusion, request: Request) -> None:
+    def __init__(self, fusion: Fusion, request: Request, retries: Retries = NEVER) -> None:
         self.fusion = fusion
         self.request = request
+        self.retries = retries
+        self._windows = Windows(fusion)
 
     def call(self, call: Call) -> Reply:
         model, messages, arguments = self._prepare(call)
-        return reply_of(_message(quiet(model)._generate_with_cache(messages, **arguments)))
+        with self._windows.noted(call):
+            return reply_of(_message(quiet(model)._generate_with_cache(messages, **arguments)))
 
     async def acall(self, call: Call) -> Reply:
         model, messages, arguments = self._prepare(call)
-        return reply_of(_message(await quiet(model)._agenerate_with_cache(messages, **arguments)))
+        with self._windows.noted(call):
+            return reply_of(_message(await quiet(model)._agenerate_with_cache(messages, **arguments)))
 
     def stream(self, call: Call) -> Iterator[Any]:
         model, messages, arguments = self._prepare(call)
@@ -47,9 +53,10 @@ class FlatTransport:
         if model.rate_limiter:
             model.rate_limiter.acquire(blocking=True)
         chunks: list[AIMessageChunk] = []
-        for generated in model._stream(messages, **arguments):
-            chunks.append(_chunk(generated))
-            yield chunks[-1]
+        with self._windows.noted(call):
+            for generated in model._stream(messages, **arguments):
+                chunks.append(_chunk(generated))
+                yield chunks[-1]
         yield reply_of(added_up(chunks))
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
@@ -61,13 +68,18 @@ class FlatTransport:
         if model.rate_limiter:
             await model.rate_limiter.aacquire(blocking=True)
         chunks: list[AIMessageChunk] = []
-        async with aclosing(model._astream(messages, **arguments)) as stream:  # type: ignore[type-var]
-            async for generated in stream:
-                chunks.append(_chunk(generated))
-                yield chunks[-1]
+        with self._windows.noted(call):
+            async with aclosing(model._astream(messages, **arguments)) as stream:  # type: ignore[type-var]
+                async for generated in stream:
+                    chunks.append(_chunk(generated))
+                    yield chunks[-1]
         yield reply_of(added_up(chunks))
 
+    def says(self, chunk: AIMessageChunk) -> bool:
+        return says(chunk)
+
     def _prepare(self, call: Call) -> tuple[BaseChatModel, list[Any], dict[str, Any]]:
+        self._windows.check(call)
         model = self.fusion.model(call.candidate).model
         if call.prompt is not None:
             return model, judge_input(call), judge_arguments(model, call)

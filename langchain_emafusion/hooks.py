@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from emafusion.engine import drivers
+from emafusion.engine.retries import Retries
 from emafusion.fusion import Fusion
 from emafusion.types import Query, Result
 from langchain_emafusion.flat import FlatTransport
@@ -19,22 +20,22 @@ from langchain_emafusion.request import Request
 __all__ = ["agenerate", "astream", "generate", "stream"]
 
 
-def generate(fusion: Fusion, request: Request) -> ChatResult:
+def generate(fusion: Fusion, request: Request, retries: Retries) -> ChatResult:
     query = request.query()
     steps = fusion.steps(query, request.objective(), request.only)
-    return _generated(_finished(fusion, query, drivers.run(steps, FlatTransport(fusion, request))))
+    return _generated(_finished(fusion, query, drivers.run(steps, FlatTransport(fusion, request, retries))))
 
 
-async def agenerate(fusion: Fusion, request: Request) -> ChatResult:
+async def agenerate(fusion: Fusion, request: Request, retries: Retries) -> ChatResult:
     query = request.query()
     steps = fusion.steps(query, request.objective(), request.only)
-    return _generated(_finished(fusion, query, await drivers.arun(steps, FlatTransport(fusion, request))))
+    return _generated(_finished(fusion, query, await drivers.arun(steps, FlatTransport(fusion, request, retries))))
 
 
-def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
+def stream(fusion: Fusion, request: Request, retries: Retries) -> Iterator[ChatGenerationChunk]:
     query, last = request.query(), LastChunk()
     steps = fusion.steps(query, request.objective(), request.only)
-    with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request)))) as items:
+    with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request, retries)))) as items:
         for item in items:
             if isinstance(item, Result):
                 yield _ending(fusion, query, item, last)
@@ -43,10 +44,10 @@ def stream(fusion: Fusion, request: Request) -> Iterator[ChatGenerationChunk]:
                     yield ChatGenerationChunk(message=chunk)
 
 
-async def astream(fusion: Fusion, request: Request) -> AsyncIterator[ChatGenerationChunk]:
+async def astream(fusion: Fusion, request: Request, retries: Retries) -> AsyncIterator[ChatGenerationChunk]:
     query, last = request.query(), LastChunk()
     steps = fusion.steps(query, request.objective(), request.only)
-    async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request)))) as items:
+    async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request, retries)))) as items:
         async for item in items:
             if isinstance(item, Result):
                 yield _ending(fusion, query, item, last)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
 from langchain_core.messages.tool import tool_call_chunk
 
-__all__ = ["BlockIndex", "LastChunk", "added_up", "as_chunk", "with_blocks", "with_decision"]
+__all__ = ["BlockIndex", "LastChunk", "added_up", "as_chunk", "says", "with_blocks", "with_decision"]
 
 M = TypeVar("M", bound=AIMessage)
 
@@ -42,6 +42,18 @@ def as_chunk(message: AIMessage) -> AIMessageChunk:
         tool_call_chunks=calls + broken,
         chunk_position="last",
     )
+
+
+def says(chunk: AIMessage) -> bool:
+    """Whether a chunk tells anything: text, a call, reasoning. The first of many clients only opens the message."""
+    if isinstance(chunk.content, str):
+        written = bool(chunk.content)
+    else:
+        written = any(
+            b if isinstance(b, str) else set(b) - {"type", "index", "id", "text"} or b.get("text")
+            for b in chunk.content
+        )
+    return bool(written or chunk.additional_kwargs or getattr(chunk, "tool_call_chunks", None) or chunk.tool_calls)
 
 
 class LastChunk:

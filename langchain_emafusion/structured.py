@@ -124,7 +124,7 @@ class _StructuredTransport(TracedTransport):
     cacheable = False  # what a cache keeps is a message, and parsing it again is the candidate's business
 
     def __init__(self, structured: StructuredEMAFusion, request: Request) -> None:
-        super().__init__(structured.llm.fusion, request)
+        super().__init__(structured.llm.fusion, request, retries=structured.llm.retries)
         self.structured = structured
 
     # -- calls -------------------------------------------------------------------------------------------------
@@ -142,19 +142,26 @@ class _StructuredTransport(TracedTransport):
     def stream(self, call: Call) -> Iterator[Any]:
         chain, messages, config, arguments, heard = self._prepare_stream(call)
         pieces: list[Any] = []
-        for piece in chain.stream(messages, config, **arguments):
-            pieces.append(piece)
-            yield piece
+        with self._windows.noted(call):
+            for piece in chain.stream(messages, config, **arguments):
+                pieces.append(piece)
+                yield piece
         yield self._read(call, self._gathered(pieces, heard))
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
         chain, messages, config, arguments, heard = self._prepare_stream(call)
         pieces: list[Any] = []
-        async with aclosing(cast(Any, chain.astream(messages, config, **arguments))) as outputs:
-            async for piece in outputs:
-                pieces.append(piece)
-                yield piece
+        with self._windows.noted(call):
+            async with aclosing(cast(Any, chain.astream(messages, config, **arguments))) as outputs:
+                async for piece in outputs:
+                    pieces.append(piece)
+                    yield piece
         yield self._read(call, self._gathered(pieces, heard))
+
+    def says(self, chunk: Any) -> bool:
+        """What was parsed always does; of the raw message, what it says."""
+        raw = chunk.get("raw") if isinstance(chunk, dict) and self.structured.include_raw else None
+        return super().says(raw) if isinstance(raw, AIMessageChunk) and len(chunk) == 1 else True
 
     def _prepare_stream(self, call: Call) -> tuple[Runnable[Any, Any], Any, Any, dict[str, Any], _Overheard]:
         """The chain as the consumer wants it: one that keeps the raw message does not stream what it parses."""

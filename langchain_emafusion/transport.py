@@ -15,14 +15,16 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallba
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from emafusion.engine.retries import NEVER, Retries
 from emafusion.errors import AllCandidatesFailed
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply, Result
 from langchain_emafusion.messages import reply_of
-from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_chunk, with_blocks, with_decision
+from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_chunk, says, with_blocks, with_decision
 from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet, uncached
 from langchain_emafusion.request import Request
 from langchain_emafusion.tracing import call_config, muted, streams_to
+from langchain_emafusion.windows import Windows
 
 __all__ = ["TracedTransport"]
 
@@ -35,11 +37,12 @@ class _TokenWatch(BaseCallbackHandler):
     def __init__(self) -> None:
         self.began = False
 
-    def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
-        self.began = True
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        message = getattr(chunk, "message", None)
+        self.began = self.began or bool(token) or (message is not None and says(message))
 
-    def on_stream_event(self, *args: Any, **kwargs: Any) -> None:
-        self.began = True
+    def on_stream_event(self, event: Any, **kwargs: Any) -> None:
+        self.began = self.began or event.get("event") not in ("message-start", "error")
 
 
 class TracedTransport:
@@ -57,10 +60,20 @@ class TracedTransport:
     run: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
     """The request's chain run; set when it is opened."""
 
-    def __init__(self, fusion: Fusion, request: Request, *, silent: bool = False, blocks: bool = False) -> None:
+    def __init__(
+        self,
+        fusion: Fusion,
+        request: Request,
+        *,
+        retries: Retries = NEVER,
+        silent: bool = False,
+        blocks: bool = False,
+    ) -> None:
         self.fusion = fusion
         self.request = request
+        self.retries = retries
         self.silent = silent
+        self._windows = Windows(fusion)
         self.blocks = BlockIndex() if blocks else None
         self.seen = False
         """Consumers have seen the accepted answer as it was written."""
@@ -80,7 +93,7 @@ class TracedTransport:
             with muted(self._hidden(call)):
                 output = runnable.invoke(messages, config, **arguments)
         except Exception as error:
-            self._note(error, watch)
+            self._note(call, error, watch)
             raise
         return self._told(self._read(call, output), watch)
 
@@ -90,32 +103,39 @@ class TracedTransport:
             with muted(self._hidden(call)):
                 output = await runnable.ainvoke(messages, config, **arguments)
         except Exception as error:
-            self._note(error, watch)
+            self._note(call, error, watch)
             raise
         return self._told(self._read(call, output), watch)
 
     def stream(self, call: Call) -> Iterator[Any]:
         runnable, messages, config, arguments, _ = self._prepare(call)
         chunks: list[AIMessageChunk] = []
-        for output in runnable.stream(messages, config, **arguments):
-            chunks.append(as_chunk(output))
-            yield chunks[-1]
+        with self._windows.noted(call):
+            for output in runnable.stream(messages, config, **arguments):
+                chunks.append(as_chunk(output))
+                yield chunks[-1]
         yield self._read(call, added_up(chunks))
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
         runnable, messages, config, arguments, _ = self._prepare(call)
         chunks: list[AIMessageChunk] = []
-        async with aclosing(cast(Any, runnable.astream(messages, config, **arguments))) as outputs:
-            async for output in outputs:
-                chunks.append(as_chunk(output))
-                yield chunks[-1]
+        with self._windows.noted(call):
+            async with aclosing(cast(Any, runnable.astream(messages, config, **arguments))) as outputs:
+                async for output in outputs:
+                    chunks.append(as_chunk(output))
+                    yield chunks[-1]
         yield self._read(call, added_up(chunks))
+
+    def says(self, chunk: Any) -> bool:
+        """Whether a chunk tells a consumer anything, so that there is no way back after it."""
+        return says(chunk)
 
     def _prepare(
         self, call: Call
     ) -> tuple[Runnable[Any, Any], Any, RunnableConfig, dict[str, Any], _TokenWatch | None]:
         if self.broken is not None:
             raise self.broken
+        self._windows.check(call)
         model = self.fusion.model(call.candidate).model
         hidden = self._hidden(call)
         if hidden:
@@ -135,7 +155,8 @@ class TracedTransport:
     def _hidden(self, call: Call) -> bool:
         return self.silent or not call.live
 
-    def _note(self, error: Exception, watch: _TokenWatch | None) -> None:
+    def _note(self, call: Call, error: Exception, watch: _TokenWatch | None) -> None:
+        self._windows.note(call, error)
         if watch is not None and watch.began:
             self.broken = error
 

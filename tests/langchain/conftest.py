@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import openai
@@ -12,7 +13,8 @@ from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from emafusion.config import Candidate, Price
-from langchain_emafusion import ChatEMAFusion
+from emafusion.engine.retries import Retries
+from langchain_emafusion import ChatEMAFusion, chat_model
 from tests.loopback import LoopbackModel, LoopbackServer
 
 CHEAP_TEXT = "A rejected draft from the cheap one."
@@ -23,6 +25,18 @@ DEAR_TEXT = "The final answer from the dear one."
 def no_tracing_service(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "LC_OUTPUT_VERSION"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long retries would have waited; they do not."""
+    noted: list[float] = []
+
+    async def apause(seconds: float) -> None:
+        noted.append(seconds)
+
+    monkeypatch.setattr(chat_model, "Retries", partial(Retries, pause=noted.append, apause=apause))
+    return noted
 
 
 @pytest.fixture

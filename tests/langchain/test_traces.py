@@ -90,7 +90,7 @@ def test_hidden_runs_carry_the_tag_that_langgraph_leaves_out(llm: ChatEMAFusion)
 
 def test_a_failed_call_is_a_failed_run_below_a_good_one(server: LoopbackServer) -> None:
     server.add(LoopbackModel("cheap", error_status=500))
-    llm = ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")])
+    llm = ChatEMAFusion([candidate(server, "cheap"), candidate(server, "dear")], max_retries=0)
     recorder = Recorder()
     scripted(llm, Try(("cheap",), commit=True)).invoke(ASK, {"callbacks": [recorder]})
     (root,) = recorder.roots

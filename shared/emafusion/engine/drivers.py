@@ -6,8 +6,10 @@
 * The generator is closed on every path.
 * Calls of one step run in parallel; worker threads see a copy of the caller's context.
 * A call that carries the user's own function is run, not sent: awaited where there is a loop, else in a thread.
+* A call that met a transient error is made anew (:mod:`emafusion.engine.retries`) where the transport says how often.
 * A call is streamed to the consumer only when the engine marked it ``live``; there is at most one, in a step alone.
-* After the first streamed token there is no fallback: a later error is raised.
+* After the first streamed token there is neither retry nor fallback: a later error is raised. Chunks that say nothing
+  yet (a role, an id) are held back until one does, and dropped with a call that fails before.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Protocol, TypeAlias, cast
 
+from emafusion.engine.retries import NEVER, Retries
 from emafusion.types import Call, Failure, Reply, Result
 
 __all__ = ["AsyncTransport", "Outcome", "Steps", "Transport", "arun", "astream", "run", "stream"]
@@ -32,7 +35,12 @@ Steps: TypeAlias = Generator[tuple[Call, ...], tuple[Outcome, ...], Result]
 
 
 class Transport(Protocol):
-    """How one request's calls reach the models; an adapter makes one for each request."""
+    """How one request's calls reach the models; an adapter makes one for each request.
+
+    It may have, besides: ``retries`` (:class:`~emafusion.engine.retries.Retries`; without it there are none);
+    ``says(chunk)``, whether a chunk tells a consumer anything (without it, every chunk does); ``broken``, an error
+    that must not be retried, for a consumer has seen part of that answer.
+    """
 
     def call(self, call: Call) -> Reply:
         """Make the call. Raises whatever the model's client raises."""
@@ -83,22 +91,20 @@ def stream(steps: Steps, transport: Transport) -> Iterator[Any]:
         calls = next(steps)
         while True:
             if len(calls) == 1 and calls[0].live:
-                outcome: Outcome | None = None
-                began = False
-                start = time.perf_counter()
+                live = _Live(calls[0], transport)
+                items: Iterator[Any] = iter(())
                 try:
-                    for item in transport.stream(calls[0]):
-                        if isinstance(item, Reply):
-                            outcome = _timed(item, start)
-                        else:
-                            began = True
-                            yield item
+                    items = _retries(transport).call(live.open, _final(transport))
+                    yield from live.pieces()
+                    for item in items:
+                        live.take(item)
+                        yield from live.pieces()
                 except Exception as error:
-                    if began:
-                        raise
-                    outcome = Failure(error, time.perf_counter() - start)
-                streamed = streamed or began
-                outcomes: tuple[Outcome, ...] = (_ended(outcome, calls[0], began),)
+                    live.fail(error)
+                finally:
+                    getattr(items, "close", lambda: None)()
+                streamed = streamed or live.began
+                outcomes: tuple[Outcome, ...] = (live.outcome(),)
             else:
                 outcomes = _perform(calls, transport)
             calls = steps.send(outcomes)
@@ -115,24 +121,20 @@ async def astream(steps: Steps, transport: AsyncTransport) -> AsyncIterator[Any]
         calls = next(steps)
         while True:
             if len(calls) == 1 and calls[0].live:
-                outcome: Outcome | None = None
-                began = False
-                start = time.perf_counter()
+                live = _Live(calls[0], transport)
                 try:
                     # Closed here, not by the garbage collector: a consumer that leaves ends the call at once.
-                    async with aclosing(cast(Any, transport.astream(calls[0]))) as items:
+                    async with aclosing(await _retries(transport).acall(live.aopen, _final(transport))) as items:
+                        for piece in live.pieces():
+                            yield piece
                         async for item in items:
-                            if isinstance(item, Reply):
-                                outcome = _timed(item, start)
-                            else:
-                                began = True
-                                yield item
+                            live.take(item)
+                            for piece in live.pieces():
+                                yield piece
                 except Exception as error:
-                    if began:
-                        raise
-                    outcome = Failure(error, time.perf_counter() - start)
-                streamed = streamed or began
-                outcomes: tuple[Outcome, ...] = (_ended(outcome, calls[0], began),)
+                    live.fail(error)
+                streamed = streamed or live.began
+                outcomes: tuple[Outcome, ...] = (live.outcome(),)
             else:
                 outcomes = await _aperform(calls, transport)
             calls = steps.send(outcomes)
@@ -140,6 +142,75 @@ async def astream(steps: Steps, transport: AsyncTransport) -> AsyncIterator[Any]
         yield replace(_result(stop), streamed=streamed)
     finally:
         steps.close()
+
+
+class _Live:
+    """A live call: opened, anew if need be, until it says something; from then on every chunk goes to the consumer."""
+
+    def __init__(self, call: Call, transport: Any) -> None:
+        self.call = call
+        self.began = False
+        self._transport = transport
+        self._says: Callable[[Any], bool] = getattr(transport, "says", lambda chunk: True)
+        self._start = time.perf_counter()
+        self._held: list[Any] = []
+        self._outcome: Outcome | None = None
+
+    def open(self) -> Iterator[Any]:
+        """The stream, read up to its first word. Raises what the client raises before that."""
+        self._held = []
+        items: Iterator[Any] = self._transport.stream(self.call)
+        for item in items:
+            self.take(item)
+            if self.began:
+                break
+        return items
+
+    async def aopen(self) -> Any:
+        self._held = []
+        items = self._transport.astream(self.call)
+        try:
+            async for item in items:
+                self.take(item)
+                if self.began:
+                    break
+        except BaseException:
+            await items.aclose()
+            raise
+        return items
+
+    def take(self, item: Any) -> None:
+        if isinstance(item, Reply):
+            self._outcome = _timed(item, self._start)
+        else:
+            self._held.append(item)
+            self.began = self.began or self._says(item)
+
+    def pieces(self) -> list[Any]:
+        """What may go on to the consumer now."""
+        pieces = self._held if self.began else []
+        self._held = [] if self.began else self._held
+        return pieces
+
+    def fail(self, error: Exception) -> None:
+        if self.began:
+            raise error
+        self._outcome = Failure(error, time.perf_counter() - self._start)
+
+    def outcome(self) -> Outcome:
+        """What the finished stream amounts to."""
+        if self._outcome is None:
+            self.fail(RuntimeError(f"the stream of {self.call.candidate!r} ended without a reply"))
+        found = cast("Outcome", self._outcome)
+        return replace(found, streamed=self.began) if isinstance(found, Reply) else found
+
+
+def _retries(transport: Any) -> Retries:
+    return cast(Retries, getattr(transport, "retries", NEVER))
+
+
+def _final(transport: Any) -> Callable[[Exception], bool]:
+    return lambda error: getattr(transport, "broken", None) is error
 
 
 def _perform(calls: tuple[Call, ...], transport: Transport) -> tuple[Outcome, ...]:
@@ -160,7 +231,9 @@ async def _aperform(calls: tuple[Call, ...], transport: AsyncTransport) -> tuple
 def _attempt(call: Call, transport: Transport) -> Outcome:
     start = time.perf_counter()
     try:
-        return _timed(transport.call(call) if call.function is None else _ran(call.function), start)
+        if call.function is not None:
+            return _timed(_ran(call.function), start)
+        return _timed(_retries(transport).call(lambda: transport.call(call), _final(transport)), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
 
@@ -168,7 +241,9 @@ def _attempt(call: Call, transport: Transport) -> Outcome:
 async def _aattempt(call: Call, transport: AsyncTransport) -> Outcome:
     start = time.perf_counter()
     try:
-        return _timed(await (transport.acall(call) if call.function is None else _aran(call.function)), start)
+        if call.function is not None:
+            return _timed(await _aran(call.function), start)
+        return _timed(await _retries(transport).acall(lambda: transport.acall(call), _final(transport)), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
 
@@ -201,16 +276,6 @@ def _is_async(function: Callable[[], Any]) -> bool:
 
 def _timed(reply: Reply, start: float) -> Reply:
     return reply if reply.latency_s is not None else replace(reply, latency_s=time.perf_counter() - start)
-
-
-def _ended(outcome: Outcome | None, call: Call, began: bool) -> Outcome:
-    """What a finished stream amounts to."""
-    if outcome is None:
-        error = RuntimeError(f"the stream of {call.candidate!r} ended without a reply")
-        if began:
-            raise error
-        return Failure(error)
-    return replace(outcome, streamed=began) if isinstance(outcome, Reply) else outcome
 
 
 def _result(stop: StopIteration) -> Result:
