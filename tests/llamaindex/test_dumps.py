@@ -24,7 +24,7 @@ def test_no_dump_shows_a_key(clients: Clients) -> None:
         repr(llm),
         str(llm),
         llm.model_dump_json(),
-        str(llm.to_payload()),
+        str(llm.to_payload() if hasattr(llm, "to_payload") else ""),  # newer versions send this to hosted services
     ):
         assert API_KEY not in dump
     assert API_KEY not in json.dumps(structured.to_dict())

@@ -83,7 +83,8 @@ def test_a_summary_over_more_than_one_window_is_made_in_steps(clients: Clients, 
     small = [clients.candidate(n, context_window=700, max_tokens=64) for n in ("cheap", "dear")]
     settings.llm = llm = ScriptedEMAFusion(small, script=Direct(("cheap", "dear")))
     clients.server.add(LoopbackModel("cheap", "a part"))
-    index = SummaryIndex.from_documents([Document(text="The Adige flows south. " * 400)])
+    long = " ".join(f"After {km} km the Adige flows south." for km in range(300))
+    index = SummaryIndex.from_documents([Document(text=long)])
     assert str(index.as_query_engine(response_mode="tree_summarize").query(QUESTION)) == "a part"
     assert clients.server.count("cheap") > 2
     assert {q.text for q in llm.fusion.queries} == {QUESTION}  # type: ignore[attr-defined]
