@@ -275,9 +275,9 @@ class LLMContract:
         structured, asked = llm.as_structured_llm(Person), [user("Use Person. Who is 'Ada', 36?")]
         ada = {"name": "Ada", "age": 36}
         assert (await structured.achat(asked)).raw == Person(**ada)  # type: ignore[arg-type]
-        assert list(structured.stream_chat(asked))[-1].raw.model_dump() == ada  # type: ignore[union-attr]
+        assert list(structured.stream_chat(asked))[-1].raw.model_dump() == ada
         last = [c async for c in await structured.astream_chat(asked)][-1]
-        assert last.raw.model_dump() == ada  # type: ignore[union-attr]
+        assert last.raw.model_dump() == ada
 
     # -- manners ---------------------------------------------------------------------------------------------
 
