@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 try:
+    from llamaindex_emafusion.evaluators import EvaluatorJudge
     from llamaindex_emafusion.events import EMAFusionDecisionEvent
     from llamaindex_emafusion.llm import EMAFusion
 except ModuleNotFoundError as missing:
@@ -11,4 +12,4 @@ except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(message, name=missing.name) from missing
     raise
 
-__all__ = ["EMAFusion", "EMAFusionDecisionEvent"]
+__all__ = ["EMAFusion", "EMAFusionDecisionEvent", "EvaluatorJudge"]

@@ -61,4 +61,15 @@ class EMAFusionDecisionEvent(BaseEvent):
 
 def announce(decision: Decision, span_id: str | None) -> None:
     """Send the decision through the instrumentation dispatcher, as part of the span of the caller's request."""
-    _dispatcher.event(EMAFusionDecisionEvent.of(decision, span_id))
+    if _heard():
+        _dispatcher.event(EMAFusionDecisionEvent.of(decision, span_id))
+
+
+def _heard() -> bool:
+    """Whether anybody listens: without, the event is not even made."""
+    dispatcher: Any = _dispatcher
+    while dispatcher is not None:
+        if dispatcher.event_handlers:
+            return True
+        dispatcher = dispatcher.parent if dispatcher.propagate else None
+    return False

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -191,6 +192,16 @@ class LLMContract:
         single = llm.chat_with_tools(tools, asked, allow_parallel_tool_calls=False)
         assert len(llm.get_tool_calls_from_response(single)) == 1
 
+    @pytest.mark.asyncio
+    async def test_parallel_calls_come_together_in_streams_too(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
+        asked = "Use add and multiply on 2 and 3"
+        allowed: dict[str, Any] = {"allow_parallel_tool_calls": True}
+        streamed = list(llm.stream_chat_with_tools(tools, asked, **allowed))
+        astreamed = [c async for c in await llm.astream_chat_with_tools(tools, asked, **allowed)]
+        whole = await llm.achat_with_tools(tools, asked, **allowed)
+        for last in (streamed[-1], astreamed[-1], whole):
+            assert [c.tool_name for c in llm.get_tool_calls_from_response(last)] == ["add", "multiply"]
+
     def test_a_call_can_be_forced_and_forbidden(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
         forced = llm.chat_with_tools(tools, "Good morning", tool_required=True)
         assert llm.get_tool_calls_from_response(forced)
@@ -200,6 +211,22 @@ class LLMContract:
         assert llm.get_tool_calls_from_response(forbidden, error_on_no_tool_call=False) == []
         with pytest.raises(ValueError, match="tool call"):
             llm.get_tool_calls_from_response(forbidden)
+
+    @pytest.mark.asyncio
+    async def test_a_call_can_be_forced_and_forbidden_asynchronously(
+        self, llm: FunctionCallingLLM, tools: list[Any]
+    ) -> None:
+        for choice, called in (("required", True), ("none", False)):
+            given: dict[str, Any] = {"tool_choice": choice}
+            whole = await llm.achat_with_tools(tools, "Use add on 2 and 3", **given)
+            chunks = [c async for c in await llm.astream_chat_with_tools(tools, "Use add on 2 and 3", **given)]
+            for response in (whole, chunks[-1]):
+                assert bool(llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)) is called
+
+    def test_without_tools_it_simply_answers(self, llm: FunctionCallingLLM) -> None:
+        response = llm.chat_with_tools([], "Say violet")
+        assert "violet" in (response.message.content or "")
+        assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
 
     def test_a_tool_loop_can_go_on_from_its_own_message(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
         history = [user("Use add on 2 and 3")]
@@ -211,6 +238,10 @@ class LLMContract:
 
     def test_predict_and_call_runs_the_tool(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
         assert str(llm.predict_and_call(tools, "Use multiply on 6 and 7")) == "42"
+
+    @pytest.mark.asyncio
+    async def test_apredict_and_call_runs_the_tool(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
+        assert str(await llm.apredict_and_call(tools, "Use multiply on 6 and 7")) == "42"
 
     # -- structured output -----------------------------------------------------------------------------------
 
@@ -236,6 +267,18 @@ class LLMContract:
     def test_as_structured_llm_answers_in_the_class(self, llm: FunctionCallingLLM) -> None:
         assert llm.as_structured_llm(Person).complete("Who is 'Ada', 36?").raw == Person(name="Ada", age=36)
 
+    @pytest.mark.asyncio
+    @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")  # LlamaIndex calls it on each partial object
+    async def test_as_structured_llm_answers_in_the_class_asynchronously_and_in_streams(
+        self, llm: FunctionCallingLLM
+    ) -> None:
+        structured, asked = llm.as_structured_llm(Person), [user("Use Person. Who is 'Ada', 36?")]
+        ada = {"name": "Ada", "age": 36}
+        assert (await structured.achat(asked)).raw == Person(**ada)  # type: ignore[arg-type]
+        assert list(structured.stream_chat(asked))[-1].raw.model_dump() == ada
+        last = [c async for c in await structured.astream_chat(asked)][-1]
+        assert last.raw.model_dump() == ada
+
     # -- manners ---------------------------------------------------------------------------------------------
 
     def test_the_callers_messages_stay_as_they_were(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
@@ -248,6 +291,20 @@ class LLMContract:
         list(llm.stream_chat(history))
         if self.keeps_tool_history:
             llm.chat_with_tools(tools, "Use add on 3 and 4", chat_history=history)
+            list(llm.stream_chat_with_tools(tools, "Use add on 3 and 4", chat_history=history))
+        assert [m.model_dump() for m in history] == before
+
+    @pytest.mark.asyncio
+    async def test_the_callers_messages_stay_as_they_were_asynchronously(
+        self, llm: FunctionCallingLLM, tools: list[Any]
+    ) -> None:
+        history = [ChatMessage(role=MessageRole.SYSTEM, content="Be brief."), user("Say violet")]
+        before = [m.model_dump() for m in history]
+        await llm.achat(history)
+        async for _ in await llm.astream_chat(history):
+            pass
+        if self.keeps_tool_history:
+            await llm.achat_with_tools(tools, "Use add on 3 and 4", chat_history=history)
         assert [m.model_dump() for m in history] == before
 
     def test_every_real_call_is_reported_once(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
@@ -256,8 +313,11 @@ class LLMContract:
             llm.chat([user("Say violet")])
             list(llm.stream_chat([user("Say violet")]))
             llm.chat_with_tools(tools, "Use add on 2 and 3")
+            list(llm.stream_chat_with_tools(tools, "Use add on 2 and 3"))
             llm.complete("Say violet")
-        self._check_events(events, already)
+            list(llm.stream_complete("Say violet"))
+            llm.structured_predict(Person, PromptTemplate("Who is {who}?"), who="'Ada', 36")
+        self._check_events(events, already, 7)
 
     @pytest.mark.asyncio
     async def test_every_real_asynchronous_call_is_reported_once(
@@ -269,23 +329,43 @@ class LLMContract:
             async for _ in await llm.astream_chat([user("Say violet")]):
                 pass
             await llm.achat_with_tools(tools, "Use add on 2 and 3")
+            async for _ in await llm.astream_chat_with_tools(tools, "Use add on 2 and 3"):
+                pass
             await llm.acomplete("Say violet")
-        self._check_events(events, already)
+            async for _ in await llm.astream_complete("Say violet"):
+                pass
+            await llm.astructured_predict(Person, PromptTemplate("Who is {who}?"), who="'Ada', 36")
+        self._check_events(events, already, 7)
 
-    def _check_events(self, events: list[BaseEvent], already: int | None) -> None:
+    def _check_events(self, events: list[BaseEvent], already: int | None, requests: int) -> None:
         seen = Counter(e.class_name() for e in events)
         starts = seen["LLMChatStartEvent"] + seen["LLMCompletionStartEvent"]
         ends = seen["LLMChatEndEvent"] + seen["LLMCompletionEndEvent"]
-        assert starts == ends >= 4
+        assert starts == ends >= requests
         if already is not None:
             assert starts == (self.real_calls() or 0) - already
 
     def test_tokens_are_counted_once(self, llm: FunctionCallingLLM) -> None:
-        counter = TokenCountingHandler(tokenizer=str.split)
-        llm.callback_manager = CallbackManager([counter])
-        already = self.reported_tokens()
+        counter, already = self._counting(llm)
         llm.chat([user("Say violet")])
         list(llm.stream_chat([user("Say violet twice")]))
+        self._check_tokens(counter, already)
+
+    @pytest.mark.asyncio
+    async def test_tokens_are_counted_once_asynchronously(self, llm: FunctionCallingLLM, tools: list[Any]) -> None:
+        counter, already = self._counting(llm)
+        await llm.achat([user("Say violet")])
+        async for _ in await llm.astream_chat([user("Say violet twice")]):
+            pass
+        await llm.achat_with_tools(tools, "Use add on 2 and 3")
+        self._check_tokens(counter, already)
+
+    def _counting(self, llm: FunctionCallingLLM) -> tuple[TokenCountingHandler, tuple[int, int] | None]:
+        counter = TokenCountingHandler(tokenizer=str.split)
+        llm.callback_manager = CallbackManager([counter])
+        return counter, self.reported_tokens()
+
+    def _check_tokens(self, counter: TokenCountingHandler, already: tuple[int, int] | None) -> None:
         assert counter.prompt_llm_token_count > 0
         assert counter.completion_llm_token_count > 0
         if already is not None:
@@ -299,6 +379,19 @@ class LLMContract:
         assert all(f"colour-{i}-" in (r.message.content or "") for i, r in enumerate(responses))
 
     @pytest.mark.asyncio
+    async def test_twelve_streams_at_once_each_get_their_own_answer(self, llm: FunctionCallingLLM) -> None:
+        async def streamed(i: int) -> str:
+            return joined([c async for c in await llm.astream_chat([user(f"Say colour-{i}-")])])
+
+        texts = await asyncio.gather(*(streamed(i) for i in range(12)))
+        assert all(f"colour-{i}-" in text for i, text in enumerate(texts))
+
+    def test_twelve_threads_each_get_their_own_answer(self, llm: FunctionCallingLLM) -> None:
+        with ThreadPoolExecutor(max_workers=12) as threads:
+            texts = list(threads.map(lambda i: llm.complete(f"Say colour-{i}-").text, range(12)))
+        assert all(f"colour-{i}-" in text for i, text in enumerate(texts))
+
+    @pytest.mark.asyncio
     async def test_a_cancelled_request_stops_and_leaves_the_llm_usable(self, slow_llm: FunctionCallingLLM) -> None:
         task = asyncio.create_task(slow_llm.achat([user("Say violet")]))
         await asyncio.sleep(0.1)
@@ -306,6 +399,18 @@ class LLMContract:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert "violet" in ((await slow_llm.achat([user("Say violet")])).message.content or "")
+
+    @pytest.mark.asyncio
+    async def test_a_cancelled_stream_stops_and_leaves_the_llm_usable(self, slow_llm: FunctionCallingLLM) -> None:
+        async def streamed() -> str:
+            return joined([c async for c in await slow_llm.astream_chat([user("Say violet")])])
+
+        task = asyncio.create_task(streamed())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert "violet" in await streamed()
 
     @pytest.mark.asyncio
     async def test_an_abandoned_stream_leaves_the_llm_usable(self, llm: FunctionCallingLLM) -> None:

@@ -107,7 +107,7 @@ async def test_a_react_agent_reasons_in_text(script: Any, clients: Clients) -> N
     assert first.context == ""
 
 
-async def test_two_agents_hand_over(clients: Clients) -> None:
+async def test_two_agents_hand_over(script: Any, clients: Clients) -> None:
     def work(messages: list[Json], body: Json) -> Any:
         tools = {t["function"]["name"] for t in body.get("tools") or ()}
         done = [m for m in messages if m["role"] == "tool"]
@@ -117,8 +117,9 @@ async def test_two_agents_hand_over(clients: Clients) -> None:
             return {"tool_calls": [{"name": "add", "arguments": {"a": 2, "b": 3}}]}
         return "the sum is 5"
 
-    clients.server.add(LoopbackModel("cheap", work))
-    llm = clients.scripted(Direct(("cheap",)))
+    for name in ("cheap", "dear"):
+        clients.server.add(LoopbackModel(name, work))
+    llm = clients.scripted(script)
     workflow = AgentWorkflow(
         agents=[
             FunctionAgent(

@@ -31,6 +31,7 @@ def environment(loopback: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> Lo
     monkeypatch.setenv("OPENAI_BASE_URL", loopback.base_url)
     monkeypatch.setenv("EMAFUSION_CHEAP", "small")
     monkeypatch.setenv("EMAFUSION_DEAR", "large")
+    monkeypatch.setenv("EMAFUSION_JUDGE", "judge")
     return loopback
 
 
@@ -56,7 +57,20 @@ def test_the_agent_example_runs(environment: LoopbackServer, capsys: pytest.Capt
     assert " USD: " in shown
 
 
-@pytest.mark.parametrize("module", ["asked", "llm"])
+def test_the_faithfulness_example_escalates_what_the_source_does_not_say(
+    environment: LoopbackServer, settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.add(LoopbackModel("small", "The Adige, which rises at Lake Como."))
+    environment.add(LoopbackModel("large", "The Adige, which rises near the Reschen Pass."))
+    environment.add(LoopbackModel("judge", {"Lake Como": "NO", "Reschen": "YES"}))
+    runpy.run_path(str(EXAMPLES / "llamaindex_faithful_answers.py"), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert shown.startswith("The Adige, which rises near the Reschen Pass.")
+    assert "small was judged 0.1" in shown
+    assert "answered by large" in shown
+
+
+@pytest.mark.parametrize("module", ["asked", "evaluators", "llm"])
 def test_the_doctests_hold(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"llamaindex_emafusion.{module}"))
     assert tried
