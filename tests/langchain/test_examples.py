@@ -65,3 +65,18 @@ def test_the_agent_uses_its_tools_and_keeps_its_model(
     assert "The tool says: 12" in printed
     assert "The tool says: ordered: 2 x lamp" in printed
     assert printed.count("as before in this loop") == 2
+
+
+def test_the_graph_triages_answers_and_keeps_the_conversation(
+    server: LoopbackServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("gpt-4o-mini", "gpt-4o"):
+        server.add(LoopbackModel(name, "billing"))
+    module = example("langgraph_support")
+    module.main()
+    printed = capsys.readouterr().out
+    assert printed.count("billing: billing  [gpt-4o") == 2
+    assert "kept:  4 messages" in printed
+    graph = module.graph_over(ChatOpenAI(model="gpt-4o"))
+    state = graph.invoke({"messages": ["Who pays?"]}, {"configurable": {"thread_id": "one"}})
+    assert state["messages"][-1].text == "billing"
