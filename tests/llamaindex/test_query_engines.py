@@ -161,8 +161,8 @@ async def test_a_question_is_divided_and_its_parts_are_answered(
     engine = SubQuestionQueryEngine.from_defaults(
         tools, question_gen=LLMQuestionGenerator.from_defaults(), use_async=False, verbose=False
     )
-    answer = await engine.aquery(QUESTION) if asynchronous else engine.query(QUESTION)
-    assert str(answer) == "the whole"
+    whole = await engine.aquery(QUESTION) if asynchronous else engine.query(QUESTION)
+    assert str(whole) == "the whole"
     asked = [q.text for q in llm.fusion.queries]  # type: ignore[attr-defined]
     assert sorted(asked[1:-1]) == ["What of errors?", "What of moves?"]
     assert asked[-1] == QUESTION
