@@ -9,7 +9,7 @@ import pytest
 
 from emafusion.estimators.beliefs import Evidence, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
-from emafusion.estimators.shared_difficulty import SharedDifficulty
+from emafusion.estimators.shared_difficulty import SharedDifficulty, sigmoid
 
 
 def calibration(m: int) -> ConfidenceCalibration:
@@ -45,7 +45,7 @@ def test_confidence_without_features_is_that_of_the_features(ran: bool) -> None:
     fitted = calibration(4)
     intercept = fitted.intercepts_[int(ran)]
     short = fitted.confidence(p, forecast, own, count, ran=ran, intercept=intercept)
-    whole = fitted(fitted.features(p, forecast, own, count), np.full((50, 4), ran), intercept)
+    whole = sigmoid(fitted.features(p, forecast, own, count) @ fitted.slopes_[int(ran)] + intercept)
     np.testing.assert_allclose(short, whole, atol=1e-12)
 
 

@@ -22,8 +22,8 @@ from emafusion.evaluation.baselines.threshold_cascade import _expected
 from emafusion.evaluation.folds import Split, fold_of
 from emafusion.evaluation.points import Array, Points
 from emafusion.evaluation.processes import EncoderSource
-from emafusion.evaluation.verifications import read_verifications, recorded_verifications
 from emafusion.learning.table import read_answers, tabulate
+from emafusion.learning.verifications import read_verifications, recorded_verifications
 from emafusion.log import read_log
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from tests.evaluation.synthetic_log import make_log

@@ -11,8 +11,8 @@ from emafusion.encoders.hashing import HashingEncoder
 from emafusion.evaluation.folds import Split, fold_of, split_rows
 from emafusion.evaluation.judging import JudgeRow, by_judge, judged_part, with_verifications
 from emafusion.evaluation.processes import EncoderSource
-from emafusion.evaluation.verifications import recorded_verifications
 from emafusion.learning.table import read_answers, tabulate
+from emafusion.learning.verifications import recorded_verifications
 from emafusion.log import read_log
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from tests.evaluation.synthetic_log import make_log

@@ -3,7 +3,7 @@
 Someone bets, query by query and before seeing the next outcome, that the policy keeps more than the share ``f`` of the
 reference's quality: the stake is multiplied by ``1 + bet (score - f reference)``. If in truth less than ``f`` is kept,
 the expected capital never grows, so by Markov's inequality it exceeds ``1 / delta`` with probability at most ``delta``
-(Waudby-Smith and Ramdas, arXiv 2010.09686, section 4). The largest share that the capital rejects is certified.
+(Waudby-Smith and Ramdas, arXiv 2010.09686). The largest share that the capital rejects is certified.
 """
 
 from __future__ import annotations
@@ -67,6 +67,6 @@ def _log_capital(gains: Array, tested: Array, delta: float) -> Array:
     mean = np.cumsum(gains, 0)[:-1] / count
     variance = np.full_like(gains, UNSEEN_VARIANCE)
     variance[1:] = (UNSEEN_VARIANCE + np.cumsum((gains[:-1] - mean) ** 2, 0)) / count
-    # The bet on a query knows those before it alone, and suits a sample of this size (section 3.3 there).
+    # The bet on a query knows those before it alone, and suits a sample of this size.
     bet = np.sqrt(2.0 * np.log(1.0 / delta) / (n * variance))
     return np.asarray(np.log1p(np.minimum(bet, BOLDEST / np.maximum(tested, BOLDEST)) * gains).sum(0))

@@ -102,15 +102,14 @@ class ConfidenceCalibration:
             self.intercepts_[side] = model.intercept_[0] + 0.3 * model.coef_[0][len(FEATURES) :]
         return self
 
-    def __call__(self, features: Array, ran: NDArray[np.bool_], intercept: Array) -> Array:
-        """Calibrated probability; ``intercept`` from :meth:`intercepts`, gathered by the caller."""
-        eta = np.where(ran, features @ self.slopes_[1], features @ self.slopes_[0]) + intercept
-        return sigmoid(eta)
-
     def confidence(
         self, p: Array, forecast: Array, own: NDArray[Any], ran_count: NDArray[Any], *, ran: bool, intercept: Array
     ) -> Array:
-        """What calling it on :meth:`features` gives where all or none of the candidates ran, without stacking them."""
+        """Calibrated probability of a good answer, for candidates that ran or for ones that did not.
+
+        The arguments are those of :meth:`features`, and ``intercept`` each candidate's row of ``intercepts_``; the
+        features are weighed one by one rather than stacked, for this is done in every state of every plan.
+        """
         belief, prior, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
         lone = ran_count <= 1
         shared = prior * logit(forecast, 0.003) + several * np.log(np.maximum(ran_count, 1)) + intercept
@@ -143,7 +142,9 @@ def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibr
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
     ran_count = evidence.ran.sum(1, keepdims=True)
     before, after = calibration.intercepts_
-    if not ran_count.any():
-        return calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
-    features = calibration.features(posterior.p, forecast, own_group(evidence, posterior), ran_count)
-    return calibration(features, evidence.ran, np.where(evidence.ran, after, before))
+    unrun = calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
+    if not evidence.ran.any():
+        return unrun
+    own = own_group(evidence, posterior)
+    given = calibration.confidence(posterior.p, forecast, own, ran_count, ran=True, intercept=after)
+    return np.where(evidence.ran, given, unrun)
