@@ -1,4 +1,4 @@
-"""What all tests share: a loopback server. The network is blocked by the options in pyproject.toml."""
+"""What all tests share: a loopback server and PostgreSQL. The network is blocked by the options in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.loopback import LoopbackServer
+from tests.postgres import postgres_server, postgres_url
+
+__all__ = ["loopback", "postgres_server", "postgres_url"]
 
 
 @pytest.fixture

@@ -106,6 +106,8 @@ class Forecast:
     """Probability that a right answer is recognised as the same as other right ones; None: go by kind of answer."""
     wrong_agree: float | None = None
     """Probability that two wrong answers coincide; None likewise."""
+    embedding: Any = field(default=None, repr=False, compare=False)
+    """Vector of the query (dim,), float32, where the router made one; what learns while serving reads it."""
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""
@@ -220,6 +222,18 @@ class Decision:
     abstained: bool = False
     sticky: bool = False
     warnings: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    """Candidates that were asked first."""
+    propensities: Mapping[str, float] = field(default_factory=dict)
+    """Candidate -> probability with which it was to be asked first, exploration included; empty: nothing was chosen."""
+    explored: bool = False
+    """Whether chance, not the policy, chose whom to ask first."""
+    audited: str | None = None
+    """Candidate that was asked beside, to learn how far judges can be trusted; its answer was not up for choice."""
+    policy: str = ""
+    """Identity of the policy that served."""
+    tick: float = 0.0
+    """When it was decided, in decisions: the clock by which learning forgets."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, as shown in ``response_metadata["emafusion"]``; answers' texts are left out."""
@@ -266,6 +280,10 @@ class Decision:
             "abstained": self.abstained,
             "sticky": self.sticky,
             "warnings": list(self.warnings),
+            "first": list(self.first),
+            "propensities": dict(self.propensities),
+            "explored": self.explored,
+            "audited": self.audited,
         }
 
 

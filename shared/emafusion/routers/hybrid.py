@@ -19,7 +19,7 @@ from emafusion.routers.artefact import RoutingModel
 from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
 from emafusion.routers.slow import fused_labels
 from emafusion.taxonomy.classifier import TaxonomyClassifier
-from emafusion.taxonomy.labels import AXES, Labels
+from emafusion.taxonomy.labels import AXES
 from emafusion.taxonomy.suitability import Suitability
 from emafusion.types import Forecast, Query, Usage
 
@@ -77,7 +77,8 @@ class TaxonomyRouter:
         return self._classifier
 
     def forecast(self, query: Query) -> Forecast:
-        labels = self.labels(query)
+        vectors = self.classifier.encoder.encode([query.text])
+        labels = fused_labels(self.classifier.classify([query.text], vectors)[0], query)
         p, sd = self.suitability.predict(labels.categories()[None])
         tokens = np.full(len(self.pool), TYPICAL_OUTPUT_TOKENS)
         return Forecast(
@@ -89,10 +90,8 @@ class TaxonomyRouter:
             familiarity=labels.familiarity,
             category=labels.task,
             labels={axis: labels.best(axis) for axis in AXES},
+            embedding=vectors[0],
         )
-
-    def labels(self, query: Query) -> Labels:
-        return fused_labels(self.classifier.classify([query.text])[0], query)
 
 
 class HybridRouter:
@@ -157,6 +156,7 @@ class HybridRouter:
             labels=best,
             right_agree=float(rho[0]),
             wrong_agree=float(eps[0]),
+            embedding=vectors[0],
         )
 
     def _gather(self, fitted: NDArray[np.float64]) -> Array:
