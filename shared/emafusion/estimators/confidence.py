@@ -110,14 +110,25 @@ class ConfidenceCalibration:
         The arguments are those of :meth:`features`, and ``intercept`` each candidate's row of ``intercepts_``; the
         features are weighed one by one rather than stacked, for this is done in every state of every plan.
         """
-        belief, prior, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
+        return self.weighed(p, forecast, self.of_counts(own, ran_count, ran=ran), ran=ran, intercept=intercept)
+
+    def of_counts(self, own: NDArray[Any], ran_count: NDArray[Any], *, ran: bool) -> tuple[Array, Array]:
+        """What counts of answers have a part in: the weight of the belief, and what is added to it. Both broadcast."""
+        belief, _, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
         lone = ran_count <= 1
-        shared = prior * logit(forecast, 0.003) + several * np.log(np.maximum(ran_count, 1)) + intercept
-        eta = logit(p, 0.003) * (belief + first * lone) + shared
+        added = several * np.log(np.maximum(ran_count, 1))
         if ran:
-            eta = eta + grouped * np.log(np.maximum(own, 1))
-            eta = eta + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
-        return sigmoid(eta)
+            added = added + grouped * np.log(np.maximum(own, 1))
+            added = added + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
+        return belief + first * lone, added
+
+    def weighed(
+        self, p: Array, forecast: Array, counts: tuple[Array, Array], *, ran: bool, intercept: Array
+    ) -> Array:
+        """:meth:`confidence`, where what comes of the counts is known."""
+        weight, added = counts
+        prior = float(self.slopes_[int(ran), 1])
+        return sigmoid(logit(p, 0.003) * weight + (prior * logit(forecast, 0.003) + intercept + added))
 
     def to_config(self) -> dict[str, Any]:
         return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}

@@ -15,7 +15,7 @@ from emafusion.estimators.shared_difficulty import sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
-from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan
+from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan, worth
 from emafusion.policies.problem import Problem
 
 __all__ = ["CascadeRouting"]
@@ -87,8 +87,8 @@ class CascadeRouting:
             values = terms.value * VALUES
             llr = np.zeros((len(values), len(belief.names)))
             problem = replace(self.problem(belief, terms, llr), value=values)
-            worth = plan(problem, belief.model.calibration, width=self.width, depth=self.depth).worth
-            quality = np.append(np.diff(worth) / np.diff(values), 1.0)
+            found = worth(problem, belief.model.calibration, width=self.width, depth=self.depth)
+            quality = np.append(np.diff(found) / np.diff(values), 1.0)
             wanted = (terms.floor or 0.0) * float(
                 belief.confidences()[belief.index(terms.reference or belief.names[0])]
             )
@@ -129,11 +129,11 @@ class CascadeRouting:
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
             llr[1, best] -= strength
-            after = plan(self.problem(belief, terms, llr), belief.model.calibration, width=self.width, depth=self.depth)
+            after = self.problem(belief, terms, llr)
+            yes, no = worth(after, belief.model.calibration, width=self.width, depth=self.depth).tolist()
             hit = float(sigmoid(np.array(strength)))
             p_yes = p * hit + (1 - p) * (1 - hit)
-            worth = np.maximum(after.worth, after.stop_worth)
-            gain = p_yes * worth[0] + (1 - p_yes) * worth[1] - cost - max(solved.worth[0], solved.stop_worth[0])
+            gain = p_yes * yes + (1 - p_yes) * no - cost - solved.worth[0]
             if gain > 1e-12 and (found is None or gain > found[0]):
                 reason = f"a verdict of judge {judge!r} is worth {gain:.2g} USD more than it costs"
                 found = float(gain), Ask((judge,), author, reason)
@@ -151,8 +151,8 @@ class CascadeRouting:
             return None
         strengths = np.array([self.panel.strength(belief, judge, belief.names[j]) for j, judge, _ in options])
         author = np.array([j for j, _, _ in options])
-        worth = plan(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1).worth
-        yes, no = worth[: len(options)], worth[len(options) :]
+        judged = worth(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1)
+        yes, no = judged[: len(options)], judged[len(options) :]
         p, hit = solved.confidence[0, author], sigmoid(strengths)
         p_yes = p * hit + (1 - p) * (1 - hit)
         spent = problem.cost[0, author] + np.array([cost for _, _, cost in options])

@@ -12,6 +12,7 @@ once; :mod:`emafusion.policies.planning` puts numbers on it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -32,28 +33,53 @@ def _sets(k: int, depth: int) -> list[tuple[int, ...]]:
     return sorted(found, key=lambda members: (len(members), members))
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Tries from the states of one level that lead to others of the lattice.
+
+    Attributes
+    ----------
+    place : slice
+        Theirs in :attr:`Lattice.ahead`.
+    state, candidate : int (e,)
+    children : int (e, C + 1)
+        States that the answer can lead to, padded with -1.
+    """
+
+    place: slice
+    state: NDArray[np.int64]
+    candidate: NDArray[np.int64]
+    children: NDArray[np.int64]
+
+
 class Lattice:
     """States reachable by trying up to ``depth`` of ``k`` candidates, best buys first, when ``clusters`` groups of
     answers exist.
 
     Attributes
     ----------
-    member : bool (S, k)
-        Which candidates have been tried in a state.
+    member, untried : bool (S, k)
+        Which candidates have been tried in a state, and which have not.
     label : int (S, k)
         Their group: ``0 .. clusters-1`` existing, ``clusters ..`` new ones in order of appearance, -1 not tried.
     joined : bool (C, S, k)
         ``label == c`` for each of the ``C = clusters + depth`` groups.
     level : int (S,)
         How many were tried; states are sorted by it, state 0 is now.
+    ahead : int (E, C + 1)
+        The states that the tries of all :attr:`steps` can lead to, padded with -1.
     children : int (S, k, C + 1)
         State reached when candidate j's answer falls into group c; padded with -1.
-    foreseen : bool (S, k)
-        Whether trying candidate j leads to states of the lattice; if not, its answer can only be accepted unseen.
-    reached : int (S, k, C + 1)
-        The same, padded with 0: an index that is always valid.
     spans : list of slice
         The states of each level.
+    steps : list of Steps
+        For each level but the last, the candidates whose trying leads to states of the lattice. Any other's answer can
+        only be accepted unseen.
+    paths : (S (C + 1), 2 k + clusters + 1)
+        Which terms make up the log weight of (state, right group), column 0: none. The terms are each candidate's gain
+        by being in the right group, its weight outside, the weight of each existing group so far, and of none.
+    own : int (S, k)
+        Place of (state, candidate, its group) in an array (S (C + 1) k); where not tried, that of the group "none".
     """
 
     def __init__(self, k: int, clusters: int, depth: int) -> None:
@@ -67,6 +93,7 @@ class Lattice:
         for i, (members, labels) in enumerate(states):
             self.label[i, list(members)] = labels
         self.member: NDArray[np.bool_] = self.label >= 0
+        self.untried: NDArray[np.bool_] = ~self.member
         self.level = self.member.sum(1)
         self.joined: NDArray[np.float64] = (self.label[None] == np.arange(groups)[:, None, None]).astype(np.float64)
         self.children = np.full((self.size, k, groups + 1), -1, dtype=np.int64)
@@ -77,10 +104,26 @@ class Lattice:
                 if j not in members and tuple(sorted((*members, j))) in known:
                     for c in range(used + 1):
                         self.children[i, j, c] = index[self._with(members, labels, j, c)]
-        self.foreseen: NDArray[np.bool_] = np.asarray((self.children >= 0).any(2))
-        self.reached = np.maximum(self.children, 0)
         edges = np.searchsorted(self.level, np.arange(self.depth + 2)).tolist()
         self.spans = [slice(start, end) for start, end in pairwise(edges)]
+        state, candidate = (self.children >= 0).any(2).nonzero()
+        inner = np.searchsorted(state, edges[1:-1]).tolist()
+        self.steps = [
+            Steps(slice(start, end), state[start:end], candidate[start:end], self.children[state, candidate][start:end])
+            for start, end in pairwise([0, *inner])
+        ]
+        self.ahead: NDArray[np.int64] = self.children[state, candidate]
+        self.paths = self._paths(groups)
+        self.own = (np.arange(self.size)[:, None] * (groups + 1) + self.label + 1) * k + np.arange(k)
+
+    def _paths(self, groups: int) -> NDArray[np.float64]:
+        base = np.full(groups + 1, self.clusters)
+        base[1 : self.clusters + 1] = np.arange(self.clusters)
+        paths = np.zeros((self.size, groups + 1, 2 * self.k + self.clusters + 1))
+        paths[:, 1:, : self.k] = self.joined.swapaxes(0, 1)
+        paths[:, :, self.k : 2 * self.k] = self.member[:, None]
+        paths[:, np.arange(groups + 1), 2 * self.k + base] = 1.0
+        return paths.reshape(self.size * (groups + 1), -1)
 
     def _labelings(self, size: int) -> Iterator[tuple[int, ...]]:
         """Restricted growth strings over the existing groups plus new ones."""
