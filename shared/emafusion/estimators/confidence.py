@@ -22,6 +22,10 @@ Array = NDArray[np.float64]
 
 FEATURES = ("belief", "forecast", "alone_of_several", "log_own_group", "log_ran", "belief_if_first", "all_agree")
 
+EDGE = 0.003
+"""Probabilities are read no nearer than this to 0 and 1."""
+_NOBODY = np.zeros((1, 1), dtype=np.int64)
+
 
 class ConfidenceCalibration:
     """Logistic recalibration of posteriors.
@@ -55,12 +59,12 @@ class ConfidenceCalibration:
         ran_count
             Candidates that have run.
         """
-        belief = logit(p, 0.003)
+        belief = logit(p, EDGE)
         shape = np.broadcast_shapes(belief.shape, forecast.shape, own.shape, ran_count.shape)
         several = ran_count > 1
         columns = (
             belief,
-            logit(forecast, 0.003),
+            logit(forecast, EDGE),
             ((own == 1) & several).astype(np.float64),
             np.log(np.maximum(own, 1)),
             np.log(np.maximum(ran_count, 1)),
@@ -128,7 +132,7 @@ class ConfidenceCalibration:
         """:meth:`confidence`, where what comes of the counts is known."""
         weight, added = counts
         prior = float(self.slopes_[int(ran), 1])
-        return sigmoid(logit(p, 0.003) * weight + (prior * logit(forecast, 0.003) + intercept + added))
+        return sigmoid(logit(p, EDGE) * weight + (prior * logit(forecast, EDGE) + intercept + added))
 
     def to_config(self) -> dict[str, Any]:
         return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
@@ -151,11 +155,11 @@ def own_group(evidence: Evidence, posterior: Posterior) -> NDArray[np.int64]:
 
 def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
-    ran_count = evidence.ran.sum(1, keepdims=True)
     before, after = calibration.intercepts_
-    unrun = calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
     if not evidence.ran.any():
-        return unrun
+        return calibration.confidence(posterior.p, forecast, _NOBODY, _NOBODY, ran=False, intercept=before)
+    ran_count = evidence.ran.sum(1, keepdims=True)
+    unrun = calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
     own = own_group(evidence, posterior)
     given = calibration.confidence(posterior.p, forecast, own, ran_count, ran=True, intercept=after)
     return np.where(evidence.ran, given, unrun)

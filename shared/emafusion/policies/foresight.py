@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emafusion.estimators.beliefs import Array, Evidence, IntArray, Posterior
-from emafusion.estimators.confidence import ConfidenceCalibration
+from emafusion.estimators.confidence import EDGE, ConfidenceCalibration
+from emafusion.estimators.shared_difficulty import logit, sigmoid
 from emafusion.policies.problem import Problem
 from emafusion.policies.tally import Tally
 
@@ -36,49 +38,44 @@ def evaluate(
         Log-likelihood of each state's evidence: ratios are the probabilities of moving between states.
     stop_p : (r, S)
         Confidence of the best answer in a state, -1 with none.
-    blind_p : (r, S, k)
-        Confidence of each candidate not yet run in a state.
+    blind_p : (r, k, S)
+        Confidence of each candidate in a state, not yet run there.
     """
-    shape = counts.shape
+    shape, evidence = counts.shape, problem.evidence
     n, k = picked.shape
     row = np.arange(n)[:, None]
-    evidence = problem.evidence
     right = evidence.right[row, picked]
+    nodes = right.shape[2]
     inside, outside, stray = _likelihoods(evidence, right, evidence.llr[row, picked])
 
-    # Log weight of (state, right group, theta); group 0: none is right.
-    terms = np.empty((n, shape.paths.shape[1], right.shape[2]))
-    np.subtract(inside, outside, out=terms[:, :k])
-    terms[:, k : 2 * k] = outside
-    base = posterior.joint.swapaxes(1, 2)
-    terms[:, 2 * k : -1] = base[row, order + 1]
-    terms[:, -1] = base[:, 0]
-    joint = (shape.paths @ terms).reshape(n, shape.size, -1, right.shape[2])
-    joint += counts.grouping(evidence.eps)[..., None]
-    flat = joint.reshape(n, shape.size, -1)
-    top = flat.max(2)
-    flat -= top[:, :, None]
-    weights = np.exp(joint, out=joint)
-    z = flat.sum(2)
-    weights /= z[:, :, None, None]
-    log_z = np.log(z) + top
-
+    # Log weight of (theta, right group, state); group 0: none is right.
+    terms = np.empty((n, nodes, len(shape.paths)))
+    terms[:, :, :k] = (inside - outside).swapaxes(1, 2)
+    terms[:, :, k : 2 * k] = outside.swapaxes(1, 2)
+    terms[:, :, 2 * k : -1] = posterior.joint[row[:, :, None], np.arange(nodes)[:, None], order[:, None] + 1]
+    terms[:, :, -1] = posterior.joint[:, :, 0]
+    weights = (terms @ shape.paths).reshape(n, nodes, -1, shape.size)
+    weights += counts.grouping(evidence.eps)[:, None]
+    top = weights.reshape(n, -1, shape.size).max(1)
+    weights -= top[:, None, None]
+    np.exp(weights, out=weights)
     theta = weights.sum(2)
-    forecast = problem.forecast[row, picked][:, None, :]
-    before, after = calibration.intercepts_[:, picked][:, :, None]
-    blind_p = calibration.weighed(
-        theta @ right.swapaxes(1, 2), forecast, counts.weights(calibration, ran=False), ran=False, intercept=before
-    )
-    # Candidates tried on the way: right if their group is, or as strays beside it.
-    surely = weights.reshape(n, -1, right.shape[2]) @ (1.0 - stray).swapaxes(1, 2)
-    ran_p = theta @ stray.swapaxes(1, 2) + surely.reshape(n, -1).take(shape.own, axis=1)
-    ran_p = calibration.weighed(
-        ran_p, forecast, counts.weights(calibration, ran=True), ran=True, intercept=after
-    )
-    stop_p = np.where(shape.member, ran_p, -1.0).max(2)
+    z = theta.sum(1)
+    weights /= z[:, None, None]
+    theta /= z[:, None]
+
+    # Candidates tried on the way are right if their group is, or as strays beside it.
+    surely = ((1.0 - stray) @ weights.reshape(n, nodes, -1)).reshape(n, -1).take(shape.own, axis=1)
+    p = np.where(shape.member, stray @ theta + surely, right @ theta)
+    of_belief, of_forecast, added = counts.weights(calibration)
+    before, after = calibration.intercepts_[:, picked][..., None]
+    known = of_forecast * logit(problem.forecast[row, picked], EDGE)[:, :, None]
+    known += np.where(shape.member, after, before)
+    confidence = sigmoid(logit(p, EDGE) * of_belief + known + added)
+    stop_p = np.where(shape.member, confidence, -1.0).max(1)
     if problem.usable.any():
         stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, order, counts))
-    return log_z, stop_p, blind_p
+    return np.log(z) + top, stop_p, confidence
 
 
 def _likelihoods(evidence: Evidence, right: Array, llr: Array) -> tuple[Array, Array, Array]:
@@ -98,33 +95,30 @@ def _at_hand(
 ) -> Array:
     """Confidence, in every state, of the best answer that is already at hand: (n, S)."""
     evidence, usable, label = problem.evidence, problem.usable, problem.evidence.label
-    n, states = theta.shape[:2]
-    best = np.full((n, states), -1.0)
-    everyone = np.arange(n)
+    everyone = np.arange(len(theta))
+    best = np.full((len(theta), theta.shape[2]), -1.0)
     seen = usable & evidence.ran
 
-    def confidence(who: IntArray, p: Array, own: IntArray, *, ran: bool) -> Array:
-        known = calibration.of_counts(own, counts.ran, ran=ran)
+    def best_of(mine: NDArray[np.bool_], there: NDArray[np.bool_], group: int, ran: bool) -> Array:
+        who = np.where(mine, q, -1.0).argmax(1)
+        right = evidence.right[everyone, who][:, None]
+        if ran:
+            inside = weights[:, :, group + 1] if group >= 0 else np.zeros((1, 1, 1))
+            _, _, stray = _likelihoods(evidence, right, evidence.llr[everyone, who][:, None])
+            p = (inside + (theta - inside) * stray.swapaxes(1, 2)).sum(1)
+        else:
+            p = (right @ theta)[:, 0]
         forecast, intercept = problem.forecast[everyone, who], calibration.intercepts_[int(ran), who]
-        return calibration.weighed(p, forecast[:, None], known, ran=ran, intercept=intercept[:, None])
+        known = counts.weights_at_hand(calibration, group, ran=ran)
+        found = calibration.weighed(p, forecast[:, None], known, ran=ran, intercept=intercept[:, None])
+        return np.where(there[:, None], found, -1.0)
 
-    if not np.array_equal(seen, usable):  # as good as they were expected to be, and no evidence
-        unseen = usable & ~seen
-        who = np.where(unseen, q, -1.0).argmax(1)
-        p = (theta @ evidence.right[everyone, who][:, :, None])[:, :, 0]
-        best = np.where(unseen.any(1)[:, None], confidence(who, p, counts.ran, ran=False), -1.0)
+    unseen = usable & ~evidence.ran
+    if unseen.any():  # as good as they were expected to be, and no evidence
+        best = best_of(unseen, unseen.any(1), -1, False)
     for c in range(-1, order.shape[1]):
         mine = seen & ((label < 0) if c < 0 else (label == order[:, c, None]))
         there = mine.any(1)
-        if not there.any():
-            continue
-        who = np.where(mine, q, -1.0).argmax(1)
-        llr = evidence.llr[everyone, who]
-        _, _, stray = _likelihoods(evidence, evidence.right[everyone, who][:, None], llr[:, None])
-        if c < 0:
-            p, own = (theta @ stray.swapaxes(1, 2))[:, :, 0], np.ones(states, dtype=np.int64)
-        else:
-            inside = weights[:, :, c + 1]
-            p, own = (inside + (theta - inside) * stray).sum(2), counts.sizes[:, c]
-        best = np.maximum(best, np.where(there[:, None], confidence(who, p, own, ran=True), -1.0))
+        if there.any():
+            best = np.maximum(best, best_of(mine, there, c, True))
     return best

@@ -42,7 +42,7 @@ class Steps:
     place : slice
         Theirs in :attr:`Lattice.ahead`.
     state, candidate : int (e,)
-    children : int (e, C + 1)
+    children : int (C + 1, e)
         States that the answer can lead to, padded with -1.
     """
 
@@ -58,7 +58,7 @@ class Lattice:
 
     Attributes
     ----------
-    member, untried : bool (S, k)
+    member, untried : bool (k, S)
         Which candidates have been tried in a state, and which have not.
     label : int (S, k)
         Their group: ``0 .. clusters-1`` existing, ``clusters ..`` new ones in order of appearance, -1 not tried.
@@ -66,20 +66,24 @@ class Lattice:
         ``label == c`` for each of the ``C = clusters + depth`` groups.
     level : int (S,)
         How many were tried; states are sorted by it, state 0 is now.
-    ahead : int (E, C + 1)
-        The states that the tries of all :attr:`steps` can lead to, padded with -1.
     children : int (S, k, C + 1)
         State reached when candidate j's answer falls into group c; padded with -1.
+    following : list of list of tuple
+        The same by state and candidate, without the padding.
+    tried : int (E,)
+        Candidates of all :attr:`steps`.
+    ahead : int (C + 1, E)
+        The states that the tries of all :attr:`steps` can lead to, padded with -1.
     spans : list of slice
         The states of each level.
     steps : list of Steps
         For each level but the last, the candidates whose trying leads to states of the lattice. Any other's answer can
         only be accepted unseen.
-    paths : (S (C + 1), 2 k + clusters + 1)
-        Which terms make up the log weight of (state, right group), column 0: none. The terms are each candidate's gain
+    paths : (2 k + clusters + 1, (C + 1) S)
+        Which terms make up the log weight of (right group, state), group 0: none. The terms are each candidate's gain
         by being in the right group, its weight outside, the weight of each existing group so far, and of none.
-    own : int (S, k)
-        Place of (state, candidate, its group) in an array (S (C + 1) k); where not tried, that of the group "none".
+    own : int (k, S)
+        Place of (candidate, its group, state) in an array (k (C + 1) S); where not tried, that of the group "none".
     """
 
     def __init__(self, k: int, clusters: int, depth: int) -> None:
@@ -92,9 +96,9 @@ class Lattice:
         self.label = np.full((self.size, k), -1, dtype=np.int64)
         for i, (members, labels) in enumerate(states):
             self.label[i, list(members)] = labels
-        self.member: NDArray[np.bool_] = self.label >= 0
+        self.member: NDArray[np.bool_] = self.label.T >= 0
         self.untried: NDArray[np.bool_] = ~self.member
-        self.level = self.member.sum(1)
+        self.level = self.member.sum(0)
         self.joined: NDArray[np.float64] = (self.label[None] == np.arange(groups)[:, None, None]).astype(np.float64)
         self.children = np.full((self.size, k, groups + 1), -1, dtype=np.int64)
         known = set(sets)
@@ -107,23 +111,25 @@ class Lattice:
         edges = np.searchsorted(self.level, np.arange(self.depth + 2)).tolist()
         self.spans = [slice(start, end) for start, end in pairwise(edges)]
         state, candidate = (self.children >= 0).any(2).nonzero()
-        inner = np.searchsorted(state, edges[1:-1]).tolist()
+        self.tried = candidate
+        self.ahead: NDArray[np.int64] = self.children[state, candidate].T.copy()
         self.steps = [
-            Steps(slice(start, end), state[start:end], candidate[start:end], self.children[state, candidate][start:end])
-            for start, end in pairwise([0, *inner])
+            Steps(slice(start, end), state[start:end], candidate[start:end], self.ahead[:, start:end].copy())
+            for start, end in pairwise(np.searchsorted(state, edges[:-1]).tolist())
         ]
-        self.ahead: NDArray[np.int64] = self.children[state, candidate]
+        self.following = [[tuple(c for c in after if c >= 0) for after in tries] for tries in self.children.tolist()]
         self.paths = self._paths(groups)
-        self.own = (np.arange(self.size)[:, None] * (groups + 1) + self.label + 1) * k + np.arange(k)
+        group = np.arange(k)[:, None] * (groups + 1) + self.label.T + 1
+        self.own = group * self.size + np.arange(self.size)
 
     def _paths(self, groups: int) -> NDArray[np.float64]:
         base = np.full(groups + 1, self.clusters)
         base[1 : self.clusters + 1] = np.arange(self.clusters)
-        paths = np.zeros((self.size, groups + 1, 2 * self.k + self.clusters + 1))
-        paths[:, 1:, : self.k] = self.joined.swapaxes(0, 1)
-        paths[:, :, self.k : 2 * self.k] = self.member[:, None]
-        paths[:, np.arange(groups + 1), 2 * self.k + base] = 1.0
-        return paths.reshape(self.size * (groups + 1), -1)
+        paths = np.zeros((2 * self.k + self.clusters + 1, groups + 1, self.size))
+        paths[: self.k, 1:] = self.joined.transpose(2, 0, 1)
+        paths[self.k : 2 * self.k] = self.member[:, None]
+        paths[2 * self.k + base, np.arange(groups + 1)] = 1.0
+        return paths.reshape(len(paths), -1)
 
     def _labelings(self, size: int) -> Iterator[tuple[int, ...]]:
         """Restricted growth strings over the existing groups plus new ones."""

@@ -109,6 +109,10 @@ def _solved(
     posterior = infer(problem.evidence)
     q = calibrated(problem.evidence, posterior, problem.forecast, calibration)
     n, m = q.shape
+    if problem.silent is None and not posterior.sizes.shape[1] and not posterior.alone.any():  # nothing ran yet
+        counts = tally(min(width, m), 0, depth, (), 0, 0)
+        if n <= CHUNK:
+            return posterior, q, _solve(problem, posterior, q, calibration, np.zeros((n, 0), dtype=np.int64), counts)
     strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
     order = np.argsort(-strength, axis=1)[:, :MOST_CLUSTERS]
     parts = _alike(problem, posterior, order, min(width, m), depth)
@@ -183,78 +187,52 @@ def _solve(
     log_z, stop_p, blind_p = evaluate(problem, posterior, q, calibration, picked, order, counts)
 
     value = problem.value[:, None]
-    worth = value * np.maximum(stop_p, 0.0)
-    stop_worth = worth[:, 0].copy()
+    stop_worth = value * np.maximum(stop_p, 0.0)
     # Each candidate accepted unseen, in every state; then, level by level towards now, what is foreseen instead.
-    move = value[:, :, None] * np.maximum(blind_p, stop_p[:, :, None]) - cost[:, None, :]
-    move = np.where(can[:, None, :] & shape.untried, move, IMPOSSIBLE)
-    chance = _chances(shape, log_z)
-    act, tie = np.empty(worth.shape, dtype=np.int64), TIE * value
-    for level in range(shape.depth, -1, -1):
-        at = shape.spans[level]
-        if level < shape.depth:
-            ahead = shape.steps[level]
-            expected = (chance[:, ahead.place] * worth.take(ahead.children, axis=1)).sum(2)
-            expected -= cost.take(ahead.candidate, axis=1)
-            move[:, ahead.state, ahead.candidate] = np.where(can.take(ahead.candidate, axis=1), expected, IMPOSSIBLE)
-        here = move[:, at]
-        gain = here.max(2)
-        best = (here >= (gain - tie)[:, :, None]).argmax(2)
-        act[:, at] = np.where(gain > worth[:, at], best, STOP)
-        np.maximum(gain, worth[:, at], out=worth[:, at])
+    price = np.where(can, cost, -IMPOSSIBLE)
+    move = value[:, :, None] * np.maximum(blind_p, stop_p[:, None]) - price[:, :, None]
+    move = np.where(shape.untried, move, IMPOSSIBLE)
+    worth = np.maximum(stop_worth, move.max(1))
+    chance, toll = _chances(shape, log_z), price.take(shape.tried, axis=1)
+    for level in range(shape.depth - 1, -1, -1):
+        at, ahead = shape.spans[level], shape.steps[level]
+        expected = (chance[:, :, ahead.place] * worth.take(ahead.children, axis=1)).sum(1)
+        move[:, ahead.candidate, ahead.state] = expected - toll[:, ahead.place]
+        np.maximum(stop_worth[:, at], move[:, :, at].max(1), out=worth[:, at])
+    act = np.where(worth > stop_worth, (move >= (worth - TIE * value)[:, None]).argmax(1), STOP)
     now = act[:, 0]
-    chosen = np.where(now >= 0, picked[row[:, 0], np.maximum(now, 0)], STOP)
-    commit, foreseen = _commits(shape, act, now)
+    chosen = np.where(now >= 0, picked[row[:, 0], now], STOP)
+    commit, foreseen = _commits(shape, act)
     together = np.zeros(q.shape, dtype=bool)
     together[row, picked] = foreseen
-    return chosen, worth[:, 0], stop_worth, commit, together
+    return chosen, worth[:, 0], stop_worth[:, 0], commit, together
 
 
-def _commits(shape: Lattice, act: IntArray, now: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _commits(shape: Lattice, act: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether the candidate about to be tried ends the request whatever it says (n,): no answer is at hand to prefer,
-    and every state that it can lead to stops. And the candidates to be tried together (n, k)."""
-    trying, row = now >= 0, np.arange(len(now))
-    together = np.zeros((len(now), shape.k), dtype=bool)
-    together[row, now] = trying
-    if shape.depth == 0:
-        return trying & (shape.clusters == 0), together
-    after = shape.children[0, now]
-    then = np.where(after >= 0, act[row[:, None], after], STOP)
-    most = then.max(1)
-    least = np.where(after >= 0, then, shape.k).min(1)
-    same = trying & (least == most) & (most >= 0)
-    if same.any():
-        together[same] = _together(shape, act[same], now[same])
-    return trying & (most == STOP) & (shape.clusters == 0), together
+    and every state that it can lead to stops. And the candidates to be tried now: it, and those that every state it
+    can lead to tries next (n, k)."""
+    commit, together = np.zeros(len(act), dtype=bool), np.zeros((len(act), shape.k), dtype=bool)
+    for i, acts in enumerate(act.tolist()):
+        states, tried = [0], acts[0]
+        while tried != STOP:
+            together[i, tried] = True
+            states = [after for state in states for after in shape.following[state][tried]]
+            then = {acts[state] for state in states}
+            if len(then) != 1:
+                break
+            (tried,) = then
+        commit[i] = not shape.clusters and acts[0] != STOP and all(acts[s] == STOP for s in shape.following[0][acts[0]])
+    return commit, together
 
 
 def _chances(shape: Lattice, log_z: Array) -> Array:
-    """Probabilities of the states that trying a candidate can lead to: (n, E, C + 1)."""
+    """Probabilities of the states that trying a candidate can lead to: (n, C + 1, E)."""
     padded = np.full((len(log_z), shape.size + 1), -np.inf)
     padded[:, :-1] = log_z
     chance = padded.take(shape.ahead, axis=1)
-    chance -= chance.max(2, keepdims=True, initial=-np.inf)
-    np.exp(chance, out=chance)
-    chance /= chance.sum(2, keepdims=True)
+    if chance.size:
+        chance -= chance.max(1, keepdims=True)
+        np.exp(chance, out=chance)
+        chance /= chance.sum(1, keepdims=True)
     return chance
-
-
-def _together(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
-    """The candidate to be tried now, and those that every state it can lead to tries next: (n, k)."""
-    n = len(now)
-    out = np.zeros((n, shape.k), dtype=bool)
-    rows, tried = np.nonzero(now >= 0)[0], now[now >= 0]
-    at = np.zeros((len(rows), shape.size), dtype=bool)
-    at[:, 0] = True
-    while len(rows):
-        out[rows, tried] = True
-        where, state = np.nonzero(at)
-        after = shape.children[state, tried[where]]
-        at = np.zeros((len(rows), shape.size), dtype=bool)
-        place, child = np.nonzero(after >= 0)
-        at[where[place], after[place, child]] = True
-        least = np.where(at, act[rows], shape.k).min(1)
-        most = np.where(at, act[rows], STOP).max(1)
-        same = (least == most) & (most >= 0)
-        rows, tried, at = rows[same], most[same], at[same]
-    return out

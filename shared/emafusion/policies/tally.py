@@ -5,7 +5,9 @@ Requests with as many answers, grouped in the same sizes, share a :class:`Tally`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,8 @@ from emafusion.policies.lattice import Lattice, lattice
 
 __all__ = ["Tally", "tally"]
 
-KEPT = 8
-"""Calibrations whose weights a tally keeps."""
+KEPT = 32
+"""Weights of counts that a tally keeps, of all calibrations together."""
 
 
 class Tally:
@@ -34,44 +36,61 @@ class Tally:
 
     Attributes
     ----------
-    sizes : int (S, C)
+    sizes : int (C, S)
     ran : int (S,)
         Candidates that have run.
-    own : int (S, k)
+    own : int (k, S)
         Members of each tried candidate's group, 0 where it was not tried.
     """
 
     def __init__(self, shape: Lattice, sizes: tuple[int, ...], total: int, groups: int) -> None:
         self.shape = shape
-        joined = shape.joined.sum(2).T.astype(np.int64)
-        self.sizes: NDArray[np.int64] = joined + np.array([*sizes, *[0] * shape.depth], dtype=np.int64)
+        joined = shape.joined.sum(2).astype(np.int64)
+        self.sizes: NDArray[np.int64] = joined + np.array([*sizes, *[0] * shape.depth], dtype=np.int64)[:, None]
         self.ran = total + shape.level
-        self.own = np.einsum("sc,csk->sk", self.sizes, shape.joined)
-        # Group by group, what the wrong answers amount to if that one is right; column 0: none is.
-        each = np.concatenate([np.zeros((shape.size, 1), dtype=np.int64), self.sizes], axis=1)
-        started = (joined > 0)[:, shape.clusters :].sum(1, keepdims=True)
+        self.own = np.einsum("cs,csk->ks", self.sizes, shape.joined)
+        # Group by group, what the wrong answers amount to if that one is right; group 0: none is.
+        each = np.concatenate([np.zeros((1, shape.size), dtype=np.int64), self.sizes])
+        started = (joined > 0)[shape.clusters :].sum(0)
         gammas = log_gamma(each)
-        self._wrong = self.ran[:, None] - each
+        self._wrong = self.ran - each
         self._spread = np.maximum(groups + started - (each > 0) - 1, 0).astype(np.float64)
-        self._gammas = gammas.sum(1, keepdims=True) - gammas
-        self._gammas[:, 1:][self.sizes == 0] = -np.inf
-        self._weights: dict[tuple[bool, tuple[float, ...]], tuple[Array, Array]] = {}
+        self._gammas = gammas.sum(0) - gammas
+        self._gammas[1:][self.sizes == 0] = -np.inf
+        self._weights: dict[tuple[Any, ...], Any] = {}
 
     def grouping(self, eps: Array) -> Array:
-        """Log-probability of how the wrong answers group, for each right group (column 0: none): (n, S, 1 + C).
+        """Log-probability of how the wrong answers group, for each right group (0: none): (n, 1 + C, S).
 
         Groups that are no longer told apart are part of the totals, and a constant otherwise.
         """
         alpha = novelty(eps)
-        rising = log_rising(alpha, int(self.ran[-1])).take(self._wrong, axis=1)
-        return np.asarray(self._spread * np.log(alpha)[:, None, None] + self._gammas - rising)
+        out = self._spread * np.log(alpha)[:, None, None]
+        out += self._gammas
+        out -= log_rising(alpha, int(self.ran[-1])).take(self._wrong, axis=1)
+        return out
 
-    def weights(self, calibration: ConfidenceCalibration, *, ran: bool) -> tuple[Array, Array]:
-        """:meth:`ConfidenceCalibration.of_counts` of all states and candidates."""
-        key = ran, tuple(calibration.slopes_[int(ran)].tolist())
+    def weights(self, calibration: ConfidenceCalibration) -> tuple[Array, Array, Array]:
+        """Weight of the belief, weight of the forecast and what is added (:meth:`ConfidenceCalibration.of_counts`), of
+        every candidate in every state, according to whether it was tried there: (k, S) each."""
+        return self._kept(("all", *calibration.slopes_.ravel().tolist()), lambda: self._weights_of_all(calibration))
+
+    def _weights_of_all(self, calibration: ConfidenceCalibration) -> tuple[Array, Array, Array]:
+        before, after = (calibration.of_counts(self.own, self.ran, ran=ran) for ran in (False, True))
+        pairs = zip((before[0], calibration.slopes_[0, 1], before[1]), (after[0], calibration.slopes_[1, 1], after[1]))
+        return tuple(np.where(self.shape.member, tried, fresh) for fresh, tried in pairs)
+
+    def weights_at_hand(self, calibration: ConfidenceCalibration, group: int, *, ran: bool) -> tuple[Array, Array]:
+        """:meth:`ConfidenceCalibration.of_counts` of an answer at hand that belongs to an existing group, -1: to none;
+        in every state, (S,) each."""
+        own = np.ones_like(self.ran) if group < 0 else self.sizes[group]
+        key = group, ran, *calibration.slopes_[int(ran)].tolist()
+        return self._kept(key, lambda: calibration.of_counts(own, self.ran, ran=ran))
+
+    def _kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         found = self._weights.get(key)
         if found is None:
-            found = calibration.of_counts(self.own, self.ran[:, None], ran=ran)
+            found = make()
             kept = self._weights if len(self._weights) < KEPT else {}
             self._weights = {**kept, key: found}  # not changed in place: threads share it
         return found
