@@ -24,7 +24,6 @@ FEATURES = ("belief", "forecast", "alone_of_several", "log_own_group", "log_ran"
 
 EDGE = 0.003
 """Probabilities are read no nearer than this to 0 and 1."""
-_NOBODY = np.zeros((1, 1), dtype=np.int64)
 
 
 class ConfidenceCalibration:
@@ -114,7 +113,9 @@ class ConfidenceCalibration:
         The arguments are those of :meth:`features`, and ``intercept`` each candidate's row of ``intercepts_``; the
         features are weighed one by one rather than stacked, for this is done in every state of every plan.
         """
-        return self.weighed(p, forecast, self.of_counts(own, ran_count, ran=ran), ran=ran, intercept=intercept)
+        weight, added = self.of_counts(own, ran_count, ran=ran)
+        prior = float(self.slopes_[int(ran), 1])
+        return sigmoid(logit(p, EDGE) * weight + (prior * logit(forecast, EDGE) + intercept + added))
 
     def of_counts(self, own: NDArray[Any], ran_count: NDArray[Any], *, ran: bool) -> tuple[Array, Array]:
         """What counts of answers have a part in: the weight of the belief, and what is added to it. Both broadcast."""
@@ -125,14 +126,6 @@ class ConfidenceCalibration:
             added = added + grouped * np.log(np.maximum(own, 1))
             added = added + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
         return belief + first * lone, added
-
-    def weighed(
-        self, p: Array, forecast: Array, counts: tuple[Array, Array], *, ran: bool, intercept: Array
-    ) -> Array:
-        """:meth:`confidence`, where what comes of the counts is known."""
-        weight, added = counts
-        prior = float(self.slopes_[int(ran), 1])
-        return sigmoid(logit(p, EDGE) * weight + (prior * logit(forecast, EDGE) + intercept + added))
 
     def to_config(self) -> dict[str, Any]:
         return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
@@ -146,20 +139,24 @@ class ConfidenceCalibration:
 
 def own_group(evidence: Evidence, posterior: Posterior) -> NDArray[np.int64]:
     """Members of each answer's group of agreeing answers, itself included; 0 where nothing ran: (n, m)."""
-    own = np.where(evidence.ran, 1, 0)
+    own = evidence.ran.astype(np.int64)
     if posterior.sizes.shape[1]:
-        grouped = np.take_along_axis(posterior.sizes, np.maximum(evidence.label, 0), axis=1)
+        grouped = posterior.sizes[np.arange(len(own))[:, None], evidence.label]
         own = np.where(evidence.ran & (evidence.label >= 0), grouped, own)
     return own
 
 
 def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
-    before, after = calibration.intercepts_
-    if not evidence.ran.any():
-        return calibration.confidence(posterior.p, forecast, _NOBODY, _NOBODY, ran=False, intercept=before)
-    ran_count = evidence.ran.sum(1, keepdims=True)
-    unrun = calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
-    own = own_group(evidence, posterior)
-    given = calibration.confidence(posterior.p, forecast, own, ran_count, ran=True, intercept=after)
-    return np.where(evidence.ran, given, unrun)
+    belief, prior, ran = logit(posterior.p, EDGE), logit(forecast, EDGE), evidence.ran
+    count = ran.sum(1, keepdims=True)
+
+    def log_odds(own: NDArray[np.int64], side: int) -> Array:
+        weight, added = calibration.of_counts(own, count, ran=bool(side))
+        slope, intercept = float(calibration.slopes_[side, 1]), calibration.intercepts_[side]
+        return np.asarray(belief * weight + (slope * prior + intercept + added))
+
+    odds = log_odds(count, 0)
+    if ran.any():
+        odds = np.where(ran, log_odds(own_group(evidence, posterior), 1), odds)
+    return sigmoid(odds)

@@ -108,10 +108,11 @@ def _at_hand(
             p = (inside + (theta - inside) * stray.swapaxes(1, 2)).sum(1)
         else:
             p = (right @ theta)[:, 0]
-        forecast, intercept = problem.forecast[everyone, who], calibration.intercepts_[int(ran), who]
-        known = counts.weights_at_hand(calibration, group, ran=ran)
-        found = calibration.weighed(p, forecast[:, None], known, ran=ran, intercept=intercept[:, None])
-        return np.where(there[:, None], found, -1.0)
+        of_belief, added = counts.weights_at_hand(calibration, group, ran=ran)
+        known = float(calibration.slopes_[int(ran), 1]) * logit(problem.forecast[everyone, who], EDGE)
+        known += calibration.intercepts_[int(ran), who]
+        confidence = sigmoid(logit(p, EDGE) * of_belief + (known[:, None] + added))
+        return np.where(there[:, None], confidence, -1.0)
 
     unseen = usable & ~evidence.ran
     if unseen.any():  # as good as they were expected to be, and no evidence
