@@ -85,7 +85,9 @@ def _native_calls_left_out(message: AIMessage) -> AIMessage:
     """Without reasoning, signatures, and the provider's own spelling of its calls."""
     changes: dict[str, Any] = {}
     if isinstance(message.content, list):
-        kept = [_unsigned(b) for b in message.content if not _is_private(b, message)]
+        # Google's client leaves bare strings among the blocks of a stream, which OpenAI's would send as they are.
+        blocks = ({"type": "text", "text": b} if isinstance(b, str) else b for b in message.content)
+        kept = [_unsigned(b) for b in blocks if not _is_private(b, message)]
         if kept != message.content:
             changes["content"] = kept or ""
     private = set(FOREIGN_KEYS if message.tool_calls else FOREIGN_KEYS - {"tool_calls", "function_call"})
