@@ -15,6 +15,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.ai import UsageMetadata
 
 from emafusion.config import Candidate, Price
 from emafusion.types import Message, ToolCall, Usage
@@ -67,17 +68,17 @@ def test_a_prompt_of_the_core_becomes_messages() -> None:
 
 
 def test_a_reply_tells_calls_usage_reason_and_logprobs() -> None:
-    usage: Any = {
-        "input_tokens": 9,
-        "output_tokens": 3,
-        "total_tokens": 12,
-        "input_token_details": {"cache_read": 4},
-    }
     message = AIMessage(
         "hi",
         tool_calls=[CALL],
         invalid_tool_calls=[{"name": "g", "args": "{", "id": "2", "error": None, "type": "invalid_tool_call"}],
-        usage_metadata=usage,
+        usage_metadata=UsageMetadata(
+            input_tokens=9,
+            output_tokens=3,
+            total_tokens=12,
+            input_token_details={"cache_read": 4},
+            output_token_details={},
+        ),
         response_metadata={
             "finish_reason": "stop",
             "logprobs": {"content": [{"token": "hi", "logprob": -0.5}, {"token": "!", "logprob": -1}]},

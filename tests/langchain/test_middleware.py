@@ -101,12 +101,13 @@ def test_without_decision_models_one_is_told_what_to_use() -> None:
 @pytest.mark.skipif(not HAS_DECISIONS, reason="this version of langchain-core has no decision models")
 @both
 async def test_langchains_router_middleware_asks_the_candidate_that_is_chosen(server: LoopbackServer, way: str) -> None:
-    offered: Any = import_module("langchain.agents.middleware")
+    from langchain.agents.middleware import ModelChoice, ModelRouterMiddleware
+
     llm = scripted(serve(server).llm, Try(("dear",), commit=True))
-    choices = {n: offered.ModelChoice(model=client(server, n), criteria=None) for n in ("cheap", "dear")}
+    choices = {n: ModelChoice(model=client(server, n), criteria=None) for n in ("cheap", "dear")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # beta
-        middleware = offered.ModelRouterMiddleware(
+        middleware = ModelRouterMiddleware(
             choices=choices, instructions="Choose.", classifier=EMAFusionDecisionModel(llm)
         )
     state = await answer(create_agent(client(server, "never"), [multiply], middleware=[middleware]), way)

@@ -22,6 +22,7 @@ from emafusion.estimators.belief_model import BeliefModel
 from emafusion.judges.hearing import Hearing
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Policy, Terms
+from emafusion.policies.exploring import Explorer, Opening
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
 from emafusion.routers.base import Router
 from emafusion.routers.slow import SlowClassifier
@@ -52,6 +53,9 @@ class _Request:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     """By candidate, in the order in which they were asked."""
     verdicts: list[Verdict] = field(default_factory=list)
+    opening: Opening | None = None
+    """The first move that was chosen, where there was a choice."""
+    audited: str | None = None
 
     def answered(self) -> list[Attempt]:
         return [a for a in self.attempts.values() if a.reply is not None]
@@ -76,6 +80,10 @@ class Engine:
         Upper bound on drafts and verdicts of one request, whatever the policy says.
     slow
         The slow classifier of the taxonomy, asked before every forecast where there is one.
+    explorer
+        Draws, now and then, another candidate to ask first or an answer to audit; None leaves nothing to chance.
+    identity, clock
+        Of the policy that serves, and how many decisions there have been; kept with each decision.
     """
 
     pool: Pool
@@ -89,6 +97,9 @@ class Engine:
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
     slow: SlowClassifier | None = None
+    explorer: Explorer | None = None
+    identity: str = ""
+    clock: Callable[[], float] = lambda: 0.0
 
     def steps(self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None) -> Steps:
         """The generator that answers ``query``, with the candidates in ``only`` where it is given.
@@ -115,7 +126,7 @@ class Engine:
         move: Move = (
             Try((bound,), commit=True, reason="the tool loop stays with its candidate")
             if bound
-            else self._next(request)
+            else self._open(request, self._next(request))
         )
         asked = 0
         while True:
@@ -128,6 +139,8 @@ class Engine:
                 yield from self._ask(request, move.judges, move.candidate)
                 asked += len(move.judges)
             else:
+                if not bound:
+                    yield from self._audit(request, move.candidate)
                 return self._finish(request, move, sticky=bound is not None)
             if isinstance(move, Try) and move.commit and self._stands(request, move.candidates[0]):
                 move = Accept(move.candidates[0], move.reason)
@@ -207,6 +220,35 @@ class Engine:
             return replace(move, candidates=move.candidates[:1], commit=True)
         return move
 
+    def _open(self, request: _Request, move: Move) -> Move:
+        """The first move, with what chance makes of it. Where the answer goes out live nothing is left to chance."""
+        if not isinstance(move, Try):
+            return move
+        request.opening = Opening(move, dict.fromkeys(move.candidates[:1], 1.0))
+        if self.explorer is None or self.stream_mode == "live":
+            return move
+        try:
+            request.opening = self.explorer.open(request.belief, request.terms, move)
+        except Exception as error:
+            request.warn("nothing was explored", error)
+        return request.opening.move
+
+    def _audit(self, request: _Request, accepted: str) -> Steps:
+        """Ask the reference beside, if chance wants it. Its answer is evidence, and not up for choice."""
+        reference = request.objective.reference or self.pool.dearest()
+        if self.explorer is None or reference in request.attempts or reference not in request.allowed:
+            return None  # type: ignore[return-value]
+        try:
+            wanted = self.explorer.audits(request.belief, accepted, reference)
+        except Exception as error:
+            request.warn("nothing was audited", error)
+            return None  # type: ignore[return-value]
+        if wanted:
+            yield from self._try(request, Try((reference,)))
+            if request.attempts[reference].reply is not None:
+                request.audited = reference
+        return None  # type: ignore[return-value]
+
     def _best(self, request: _Request, reason: str) -> Accept:
         answered = [a.candidate for a in request.answered()]
         return Accept(max(answered, key=request.belief.confidence), reason)
@@ -233,6 +275,9 @@ class Engine:
             request.verdicts.extend(self.panel.observe(request.belief, name, reply))
         except Exception as error:
             request.warn(f"the panel could not read the answer of {name!r}", error)
+        opening, only = request.opening, request.terms.only
+        if opening is not None and opening.explored and name in opening.move.candidates and only and name not in only:
+            request.belief.usable[request.belief.index(name)] = False  # looked at, and not handed over
 
     def _ask(self, request: _Request, judges: Iterable[str], author: str) -> Steps:
         """Hear these judges on one answer; their calls of one round run in parallel."""
@@ -329,6 +374,12 @@ class Engine:
             abstained=isinstance(move, Abstain),
             sticky=sticky,
             warnings=tuple(request.warnings),
+            first=request.opening.move.candidates if request.opening else (move.candidate,),
+            propensities=dict(request.opening.propensities) if request.opening else {},
+            explored=request.opening is not None and request.opening.explored,
+            audited=request.audited,
+            policy=self.identity,
+            tick=self.clock(),
         )
         if request.query.session is not None:
             self.bind(request.query.session, move.candidate)
