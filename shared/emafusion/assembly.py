@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from emafusion.config import Candidate, Pool
+from emafusion.engine.binding import Binding
 from emafusion.engine.steps import Engine, StreamMode
 from emafusion.errors import ConfigError
 from emafusion.estimators.belief_model import BeliefModel
@@ -72,8 +73,8 @@ class Assembly:
     labeller: Candidate | None = None
     """Model of the slow classifier."""
     slow_weight: float = 0.5
-    sticky: Callable[[str], str | None]
-    bind: Callable[[str, str], None]
+    sticky: Callable[[str], Binding | None]
+    bind: Callable[[str, Binding], None]
 
     def __post_init__(self) -> None:
         if self.stream_mode not in ("auto", "live", "buffered"):

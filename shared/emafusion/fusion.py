@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emafusion.assembly import Assembly, GivenRouter, PolicyName, Resolve, Serving, judges_models, own_model
 from emafusion.config import Candidate, Objective, Pool, Price
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Steps
 from emafusion.engine.steps import StreamMode
 from emafusion.errors import ConfigError
@@ -101,7 +102,7 @@ class Fusion:
         self.objective = objective or Objective()
         self._check_reference(self.objective)
         self._decisions, self._scores = Recent[Decision](REMEMBERED), Recent[float](REMEMBERED)
-        self._sessions = Recent[str](REMEMBERED)
+        self._sessions = Recent[Binding](REMEMBERED)
         self._assembly = Assembly(
             judges=None if judges is None else tuple(judges),
             judge_models=judges_models(judges or (), self.pool, resolve),

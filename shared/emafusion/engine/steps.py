@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from emafusion.config import Objective, Pool
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed, NoCandidateFits
 from emafusion.estimators.belief_model import BeliefModel
@@ -24,6 +25,7 @@ from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Policy, Terms
 from emafusion.policies.exploring import Explorer, Opening
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.staying import better_than_staying
 from emafusion.routers.base import Router
 from emafusion.routers.slow import SlowClassifier
 from emafusion.tokens import count_tokens
@@ -56,6 +58,8 @@ class _Request:
     opening: Opening | None = None
     """The first move that was chosen, where there was a choice."""
     audited: str | None = None
+    binding: Binding | None = None
+    """Of the tool loop that the request goes on with."""
 
     def answered(self) -> list[Attempt]:
         return [a for a in self.attempts.values() if a.reply is not None]
@@ -75,7 +79,7 @@ class Engine:
     fallback_router
         Asked when ``router`` raises; must not fail (the price-ordered prior).
     sticky
-        Looks up the candidate that a session's tool loop is bound to.
+        Looks up what a session's tool loop is bound to.
     max_calls
         Upper bound on drafts and verdicts of one request, whatever the policy says.
     slow
@@ -92,8 +96,8 @@ class Engine:
     model: BeliefModel
     panel: Panel
     policy: Policy
-    sticky: Callable[[str], str | None] = lambda session: None
-    bind: Callable[[str, str], None] = lambda session, candidate: None
+    sticky: Callable[[str], Binding | None] = lambda session: None
+    bind: Callable[[str, Binding], None] = lambda session, binding: None
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
     slow: SlowClassifier | None = None
@@ -114,20 +118,25 @@ class Engine:
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
         if not allowed:
             raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
-        bound = self._bound(query, allowed)
+        binding = self._bound(query, allowed)
         labelling: list[Verdict] = []
-        if self.slow is not None and bound is None:
+        if self.slow is not None and binding is None:
             (outcome,) = yield (self.slow.call(query),)
             query, verdict = self.slow.read(query, outcome)
             labelling.append(verdict)
-        # Within a tool loop there is nothing to choose, so nothing is forecast either.
-        request = self._begin(query, objective, terms, allowed, self.fallback_router if bound else self.router)
-        request.verdicts.extend(labelling)
-        move: Move = (
-            Try((bound,), commit=True, reason="the tool loop stays with its candidate")
-            if bound
-            else self._open(request, self._next(request))
-        )
+        move: Move
+        if binding is None:
+            request = self._begin(query, objective, terms, allowed, self.router.forecast)
+            request.verdicts.extend(labelling)
+            move = self._open(request, self._next(request))
+        else:
+            # Within a tool loop the question stays the same, so nothing is forecast anew.
+            known = binding.next_forecast(query, self.pool)
+            request = self._begin(
+                query, objective, terms, allowed, self.fallback_router.forecast if known is None else lambda _: known
+            )
+            request.binding = binding
+            move = self._go_on(request, binding, known)
         asked = 0
         while True:
             if isinstance(move, Try):
@@ -139,16 +148,16 @@ class Engine:
                 yield from self._ask(request, move.judges, move.candidate)
                 asked += len(move.judges)
             else:
-                if not bound:
+                if request.binding is None:
                     yield from self._audit(request, move.candidate)
-                return self._finish(request, move, sticky=bound is not None)
+                return self._finish(request, move)
             if isinstance(move, Try) and move.commit and self._stands(request, move.candidates[0]):
                 move = Accept(move.candidates[0], move.reason)
             elif asked >= self.max_calls and request.answered():
                 move = self._best(request, f"the limit of {self.max_calls} calls was reached")
             else:
-                if bound:
-                    request, bound = self._unbound(request), None
+                if request.binding is not None:
+                    request = self._unbound(request)
                 move = self._next(request)
 
     @staticmethod
@@ -167,11 +176,16 @@ class Engine:
     # -- beginning ---------------------------------------------------------------------------------------------
 
     def _begin(
-        self, query: Query, objective: Objective, terms: Terms, allowed: tuple[str, ...], router: Router
+        self,
+        query: Query,
+        objective: Objective,
+        terms: Terms,
+        allowed: tuple[str, ...],
+        forecast_of: Callable[[Query], Forecast],
     ) -> _Request:
         trouble: Exception | None = None
         try:
-            forecast = router.forecast(query)
+            forecast = forecast_of(query)
         except Exception as error:
             trouble = error
             forecast = self.fallback_router.forecast(query)
@@ -181,15 +195,32 @@ class Engine:
             request.warn("the router failed, so candidates are ordered by price", trouble)
         return request
 
-    def _bound(self, query: Query, allowed: tuple[str, ...]) -> str | None:
+    def _bound(self, query: Query, allowed: tuple[str, ...]) -> Binding | None:
         if not query.mid_turn or query.session is None:
             return None
-        bound = self.sticky(query.session)
-        return bound if bound in allowed else None
+        binding = self.sticky(query.session)
+        return binding if binding is not None and binding.candidate in allowed else None
+
+    def _go_on(self, request: _Request, binding: Binding, known: Forecast | None) -> Try:
+        """The next step of a tool loop: its candidate's, unless another's is worth the prompt cache that is lost."""
+        bound, other = binding.candidate, None
+        if known is not None:
+            now = binding.outlook(known)
+            now = replace(now, chances={n: p for n, p in now.chances.items() if n in request.allowed})
+            value = request.terms.value if request.terms.floor is None else binding.value
+            other = better_than_staying(bound, binding.chosen, now, request.terms, value)
+            if other is not None:
+                reason = (
+                    f"the tool loop goes on with {other}, which is expected to do well with probability "
+                    f"{now.chances[other]:.2f} at {now.costs[other]:.2g} USD; {bound}, whose provider has the history "
+                    f"cached, with {now.chances[bound]:.2f} at {now.costs[bound]:.2g}"
+                )
+                return Try((other,), commit=True, reason=reason)
+        return Try((bound,), commit=True, reason="the tool loop stays with its candidate")
 
     def _unbound(self, request: _Request) -> _Request:
         """The same request with a forecast of its own, once the candidate that it was bound to has failed it."""
-        again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router)
+        again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router.forecast)
         again.warnings[:0] = request.warnings
         for name, attempt in request.attempts.items():
             again.attempts[name] = attempt
@@ -344,7 +375,7 @@ class Engine:
 
     # -- end ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, request: _Request, move: Accept | Abstain, *, sticky: bool) -> Result:
+    def _finish(self, request: _Request, move: Accept | Abstain) -> Result:
         belief, forecast = request.belief, request.forecast
         attempts = tuple(
             replace(a, confidence=belief.confidence(n), cluster=belief.cluster(n), answer=belief.answer(n))
@@ -372,7 +403,7 @@ class Engine:
             verdicts=tuple(request.verdicts),
             reason=move.reason,
             abstained=isinstance(move, Abstain),
-            sticky=sticky,
+            sticky=request.binding is not None and request.binding.candidate == move.candidate,
             warnings=tuple(request.warnings),
             first=request.opening.move.candidates if request.opening else (move.candidate,),
             propensities=dict(request.opening.propensities) if request.opening else {},
@@ -381,11 +412,23 @@ class Engine:
             policy=self.identity,
             tick=self.clock(),
         )
-        if request.query.session is not None:
-            self.bind(request.query.session, move.candidate)
         reply = request.attempts[move.candidate].reply
         assert reply is not None
+        if request.query.session is not None:
+            self.bind(request.query.session, self._binding(request, move.candidate, reply))
         return Result(reply, decision)
+
+    def _binding(self, request: _Request, answered_by: str, reply: Reply) -> Binding:
+        """What the next step of this session's tool loop, if there is one, goes by."""
+        belief, before = request.belief, request.binding
+        j = belief.index(answered_by)
+        well = bool(belief.usable[j] and belief.llr()[j] > SURPRISE)
+        if before is not None and before.candidate == answered_by and before.forecast is not None:
+            return before.after(request.query, reply, belief.confidence(answered_by), well=well)
+        chances = dict(zip(belief.names, map(float, belief.confidences())))
+        chances |= {n: 0.0 for n, a in request.attempts.items() if a.reply is None}
+        value = request.terms.value if belief.value is None else belief.value
+        return Binding.new(answered_by, request.forecast, chances, value, request.query, reply, self.pool, well=well)
 
     def _reference_cost(self, request: _Request, reference: str) -> float:
         if reference in request.forecast.candidates:
