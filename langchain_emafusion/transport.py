@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from emafusion.engine.retries import NEVER, Retries
+from emafusion.engine.windows import Windows
 from emafusion.errors import AllCandidatesFailed
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply, Result
@@ -25,7 +26,6 @@ from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_ch
 from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet, uncached
 from langchain_emafusion.request import Request
 from langchain_emafusion.tracing import call_config, muted, streams_to
-from langchain_emafusion.windows import Windows
 
 __all__ = ["TracedTransport"]
 
@@ -74,7 +74,7 @@ class TracedTransport:
         self.request = request
         self.retries = retries
         self.silent = silent
-        self._windows = Windows(fusion)
+        self._windows = Windows(fusion.model)
         self.blocks = BlockIndex() if blocks else None
         self.seen = False
         """Consumers have seen the accepted answer as it was written."""

@@ -26,6 +26,7 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Objective
+from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.types import Decision
 from llamaindex_emafusion.asked import filled_from
@@ -72,6 +73,14 @@ class EMAFusion(FunctionCallingLLM):
         "buffered" judges whole answers first.
     abstain_below
         Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
+    slow_classifier, slow_weight
+        A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
+        a call more for every request, so none by default.
+    max_retries, max_retry_wait
+        How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
+        before the next candidate is asked, and the seconds that it may spend waiting for that in all.
+        Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
+        ``max_retries=0`` lest the numbers multiply.
 
     Notes
     -----
@@ -110,8 +119,11 @@ class EMAFusion(FunctionCallingLLM):
     abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
     slow_classifier: Any = Field(default=None, exclude=True, description="Model that labels what is asked.")
     slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
+    max_retries: int = Field(default=2, description="Calls after the first that met a transient error.")
+    max_retry_wait: float = Field(default=30.0, description="Seconds that a call may wait for that in all.")
 
     _fusion: Fusion = PrivateAttr()
+    _retries: Retries = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
@@ -120,6 +132,7 @@ class EMAFusion(FunctionCallingLLM):
                 f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
             )
         super().__init__(candidates=tuple(candidates), **fields)
+        self._retries = Retries(self.max_retries, self.max_retry_wait)
         self._fusion = self._build()
 
     def _build(self) -> Fusion:
@@ -279,6 +292,7 @@ class EMAFusion(FunctionCallingLLM):
             callback_manager=self.callback_manager,
             bound=self._bound,
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
+            retries=self._retries,
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
         return Request(self._fusion, query, transport, objective, only)
