@@ -94,15 +94,16 @@ def roll_back(connection: Connection) -> str:
         If none served before.
     """
     known = _locked(connection)
-    now = next((row["promotion"] for row in known.values() if row["status"] == "incumbent"), None)
-    if now is None:
+    serving = [id for id, row in known.items() if row["status"] == "incumbent"]
+    if not serving:
         raise ConfigError("there is no policy to roll back from: none has been promoted")
-    before = [row for row in known.values() if row["promotion"] is not None and row["promotion"] < now]
+    before = [row for id, row in known.items() if row["promotion"] is not None and id not in serving]
     if not before:
         raise ConfigError("there is no policy to roll back to: none served before the incumbent")
-    last = max(before, key=lambda row: int(row["promotion"]))
-    _succeed(connection, known, last["id"])
-    return str(last["id"])
+    last = str(max(before, key=lambda row: int(row["promotion"]))["id"])
+    _change(connection, serving[0], promotion=None)  # so that no later roll-back returns to it
+    _succeed(connection, known, last)
+    return last
 
 
 def _locked(connection: Connection) -> dict[str, dict[str, Any]]:

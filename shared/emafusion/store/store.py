@@ -283,7 +283,7 @@ class Store:
 
     def policies(self) -> list[dict[str, Any]]:
         """All policies, oldest first: ``id``, ``created_at``, ``note``, ``status`` ("shadow", "incumbent", "retired"),
-        ``promotion`` (which promotion made it the incumbent, or None) and ``estimate``."""
+        ``promotion`` (a number that grows with each; None: never promoted, or rolled back) and ``estimate``."""
         return self._look(registry.listed)
 
     def promote(self, id: str, estimate: Mapping[str, Any] | None = None) -> None:

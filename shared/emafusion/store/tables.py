@@ -158,7 +158,7 @@ def metadata() -> MetaData:
         Column("note", Text, nullable=False),
         Column("artefact", LargeBinary),
         Column("status", String(16), nullable=False),  # shadow, incumbent or retired
-        Column("promotion", Integer),  # which promotion made it the incumbent; null: none did
+        Column("promotion", Integer),  # how many had been promoted when it was; null: never, or rolled back
         Column("estimate", JSON(none_as_null=True)),
         Index("one_incumbent", "status", unique=True, sqlite_where=incumbent, postgresql_where=incumbent),
     )
