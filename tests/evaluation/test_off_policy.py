@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emafusion.errors import ConfigError
-from emafusion.evaluation.off_policy import Estimate, LoggedDecisions, difference, value_of
+from emafusion.evaluation.off_policy import DELTA, Estimate, LoggedDecisions, difference, evidence, value_of
 from tests.evaluation.bandit_logs import Bandit, make_bandit
 
 LOGS = 60
@@ -21,7 +21,7 @@ def differences(bandits: list[Bandit]) -> list[Estimate]:
 
 
 def errors(bandits: list[Bandit], estimates: list[float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return np.array(estimates) - np.array([b.difference for b in bandits])
+    return np.asarray(np.array(estimates) - np.array([b.difference for b in bandits]))
 
 
 @pytest.mark.parametrize("forecast", ["good", "biased", "absent"])
@@ -78,6 +78,17 @@ def test_the_bound_holds_for_whoever_looks_again_and_again() -> None:
             difference(bandit.logged.take(r), bandit.candidate[r], bandit.incumbent[r]).lower > 0 for r in looks
         )
     assert crossed <= 0.05 * LOGS
+
+
+def test_the_evidence_suffices_exactly_where_the_bound_is_above_zero() -> None:
+    seen = set()
+    for seed in range(12):
+        bandit = make_bandit(1500, seed=seed, gain=0.2, explore=0.3)
+        capital = evidence(bandit.logged, bandit.candidate, bandit.incumbent)
+        shown = bool(capital[-1] >= np.log(1 / DELTA))
+        assert shown == (difference(bandit.logged, bandit.candidate, bandit.incumbent).lower > 0)
+        seen.add(shown)
+    assert seen == {True, False}
 
 
 def test_the_bound_closes_in_on_the_truth() -> None:

@@ -30,7 +30,7 @@ import numpy as np
 from emafusion.errors import ConfigError
 from emafusion.evaluation.direct_model import Array, IntArray, Predictions, predict_forward
 
-__all__ = ["CLIP", "DELTA", "Estimate", "LoggedDecisions", "difference", "value_of"]
+__all__ = ["CLIP", "DELTA", "Estimate", "LoggedDecisions", "difference", "evidence", "value_of"]
 
 DELTA = 0.05
 """Probability that a bound is wrong."""
@@ -197,6 +197,21 @@ def difference(
     return _Signed(logged, predictions or logged.predictions(), policy - other).estimate(delta)
 
 
+def evidence(
+    logged: LoggedDecisions,
+    policy: Array,
+    other: Array,
+    *,
+    predictions: Predictions | None = None,
+    delta: float = DELTA,
+) -> Array:
+    """(n,) log of the capital, after each decision, of who bets that ``policy`` earns more than ``other``.
+
+    Where it reaches ``log(1 / delta)`` the lower bound of the difference is above zero.
+    """
+    return _Signed(logged, predictions or logged.predictions(), policy - other).capital(0.0, delta)
+
+
 class _Signed:
     """Decisions weighed by a target whose parts may be negative: the weights of a policy, or of a difference."""
 
@@ -275,15 +290,10 @@ class _Signed:
             return 0.0
         if not self.known.any():
             return -self.top
-        bets = []
-        for horizon in HORIZONS:
-            stake = self._stakes(horizon, delta)
-            bets.append((stake, self._gains(np.maximum(RUIN / stake - 2.0 * self.top, 0.0))))
+        bets = self._bets(delta)
 
         def capital(mean: float) -> float:
-            """Log of the capital of who bets against this mean."""
-            logs = np.array([np.log1p(stake * (gain - mean)).sum() for stake, gain in bets])
-            return float(np.logaddexp.reduce(logs) - np.log(len(logs)))
+            return float(_mixed(np.array([np.log1p(stake * (gain - mean)).sum() for stake, gain in bets])))
 
         low, high, wanted = -self.top, self.top, -np.log(delta)
         if capital(low) < wanted:
@@ -292,6 +302,15 @@ class _Signed:
             middle = (low + high) / 2.0
             low, high = (middle, high) if capital(middle) >= wanted else (low, middle)
         return low
+
+    def capital(self, mean: float, delta: float) -> Array:
+        """(n,) log of the capital of who bets against this mean, after each decision."""
+        return _mixed(np.array([np.log1p(stake * (gain - mean)).cumsum() for stake, gain in self._bets(delta)]))
+
+    def _bets(self, delta: float) -> list[tuple[Array, Array]]:
+        """Stakes and gains (n,) of every horizon."""
+        stakes = [self._stakes(horizon, delta) for horizon in HORIZONS]
+        return [(stake, self._gains(np.maximum(RUIN / stake - 2.0 * self.top, 0.0))) for stake in stakes]
 
     def _stakes(self, horizon: float, delta: float) -> Array:
         """(n,) stake on each decision, planned from the weights before it."""
@@ -322,6 +341,11 @@ class _Signed:
     def _cut(self, model: Array, limit: Array) -> Array:
         """The model no higher than the limit where it adds, no lower than that from the top where it subtracts."""
         return np.where(self.weight >= 0, np.minimum(model, limit), np.maximum(model, self.top - limit))
+
+
+def _mixed(logs: Array) -> Array:
+    """Log of the mean capital over horizons (the first axis)."""
+    return np.asarray(np.logaddexp.reduce(logs, axis=0) - np.log(len(logs)))
 
 
 def _before(values: Array) -> Array:
