@@ -82,7 +82,7 @@ class Traffic:
                     f"these routers do not differ by {100 * difference:+g} points: give another --usd-value"
                 )
             chosen = order[: int((total >= abs(difference)).argmax()) + 1]
-        made = start.copy()
+        made: IntArray = start.copy()
         made[chosen] = end[chosen]
         return made
 
@@ -201,7 +201,7 @@ def main() -> None:
     )
     print(f"the fitted router is {100 * whole:+.1f} points above the worst candidate; looks after {looks} decisions\n")
     print(
-        f"{'true difference':>16} {'asked otherwise':>16} {'promoted':>9} {'of them by':>11}  share promoted by each look"
+        f"{'true difference':>16} {'asked otherwise':>16} {'promoted':>9} {'median at':>11}  share promoted by each look"
     )
     for target in (-whole, -0.05, -0.02, -0.01, -0.002, 0.0, 0.01, 0.02, 0.05):
         up = target > 0
