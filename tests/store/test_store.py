@@ -20,7 +20,7 @@ from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.log import read_log
 from emafusion.store import Store
-from emafusion.store.schema import VERSION
+from emafusion.store.migrations import VERSION
 from emafusion.store.writer import Writer
 from tests.store.decisions import answered
 
@@ -247,7 +247,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
 def test_opening_twice_migrates_once(path: Path) -> None:
     Store(path).close()
     Store(path).close()
-    assert query_all(path, "select version from schema_version") == [(VERSION,)]
+    assert query_all(path, "select version from schema_version") == [(number,) for number in range(1, VERSION + 1)]
 
 
 def test_a_database_that_fails_costs_no_request_and_is_written_when_it_is_back(
@@ -295,7 +295,7 @@ def test_a_full_queue_drops_with_a_counted_warning(caplog: pytest.LogCaptureFixt
     gate = threading.Event()
     written: list[int] = []
 
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         gate.wait(10)
         written.extend(batch)
 
@@ -317,7 +317,7 @@ def test_a_record_that_is_refused_goes_alone(caplog: pytest.LogCaptureFixture) -
     written: list[int] = []
     start = threading.Event()
 
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         start.wait(10)
         if 2 in batch:
             raise ValueError("two is refused")
@@ -336,7 +336,7 @@ def test_a_record_that_is_refused_goes_alone(caplog: pytest.LogCaptureFixture) -
 
 
 def test_closing_while_the_database_is_away_gives_up_and_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         raise OSError("gone")
 
     writer = Writer(write, is_outage=lambda error: isinstance(error, OSError))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from emafusion.store.vectors import half_to_bytes
 from emafusion.types import Attempt, Query, Result, Verdict
 
-__all__ = ["Row", "Rows", "rows_of"]
+__all__ = ["Row", "Rows", "first_part", "rows_of"]
 
 Row = dict[str, Any]
 
@@ -52,7 +53,14 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "abstained": bool(decision.abstained),
         "sticky": bool(decision.sticky),
         # A warning quotes an error, and an error may quote the request.
-        "warnings": list(decision.warnings) if text else [w.split(":", 1)[0] for w in decision.warnings],
+        "warnings": list(decision.warnings) if text else [first_part(w) for w in decision.warnings],
+        "first": list(decision.first),
+        "propensities": {name: float(p) for name, p in decision.propensities.items()},
+        "explored": bool(decision.explored),
+        "audited": decision.audited,
+        "policy": decision.policy,
+        "tick": float(decision.tick),
+        "embedding": half_to_bytes(forecast.embedding),
     }
     attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]
     verdicts = [_verdict(decision.id, i, v, text) for i, v in enumerate(decision.verdicts)]
@@ -95,6 +103,11 @@ def _verdict(decision_id: str, position: int, verdict: Verdict, text: bool) -> R
         "cost_usd": float(verdict.cost_usd),
         "latency_s": _float(verdict.latency_s),
     }
+
+
+def first_part(message: str) -> str:
+    """A warning's or an error's kind, without the words that it may quote."""
+    return message.split(":", 1)[0]
 
 
 def _digest(text: str) -> str:
