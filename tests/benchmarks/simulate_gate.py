@@ -32,6 +32,7 @@ LOG = "mix12_train.jsonl.gz"
 TRAINING = 1500
 """Queries that the better router is fitted on; the others are the traffic."""
 LOOKS = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000)
+POINTS = (-10.0, -5.0, -2.0, -1.0, -0.2, 0.0, 1.0, 2.0, 5.0)
 JUDGE = (1.2, 1.2)
 """By how much a right answer raises the log-odds of the simulated judge, and its noise."""
 
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--directed", action="store_true", help="half of the exploration asks whom the shadow would")
     parser.add_argument("--usd-value", type=float, default=0.02)
     parser.add_argument("--decisions", type=int, default=LOOKS[-1], help="most decisions in a simulation")
+    parser.add_argument("--points", type=float, nargs="+", default=POINTS, help="true differences to simulate")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     entries = entries_of(options.log, options.candidates)
@@ -200,13 +202,11 @@ def main() -> None:
         f"{options.explore:g} explored uniformly, truth of {options.known:g} known; {options.simulations} simulations"
     )
     print(f"the fitted router is {100 * whole:+.1f} points above the worst candidate; looks after {looks} decisions\n")
-    print(
-        f"{'true difference':>16} {'asked otherwise':>16} {'promoted':>9} {'median at':>11}  share promoted by each look"
-    )
-    for target in (-whole, -0.05, -0.02, -0.01, -0.002, 0.0, 0.01, 0.02, 0.05):
+    print(f"{'true difference':>16} {'differ on':>16} {'promoted':>9} {'median at':>11}  share promoted by each look")
+    for target in (points / 100.0 for points in options.points):
         up = target > 0
         start, end = (queries.poor, queries.good) if up else (queries.good, queries.poor)
-        other = end if target == -whole else queries.between(start, end, target, options.seed)
+        other = queries.between(start, end, target, options.seed)
         true = float(queries.gain(other, start).mean())
         found = decisions_until_promoted(
             queries,
