@@ -1,7 +1,7 @@
-"""`PolicyWatch`: serving follows promotion. Which policy is the incumbent is looked up beside the requests, now and then.
+"""`PolicyWatch`: serving follows promotion. Which policy is the incumbent is looked up beside the requests.
 
-A request only asks :meth:`PolicyWatch.poll`, which compares two numbers. When a look is due it is taken on a thread that
-ends with it; the request that finds the result takes it over. Whatever fails, the policy that serves goes on serving.
+A request only asks :meth:`PolicyWatch.poll`, which compares two numbers. When a look is due it is taken on a thread
+that ends with it; the request that finds the result takes it over. Whatever fails, the policy that serves goes on.
 """
 
 from __future__ import annotations
