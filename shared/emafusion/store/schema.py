@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
+from emafusion.store import budget_tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData, Table
@@ -110,7 +111,7 @@ def _first(connection: Connection) -> None:
     _metadata().create_all(connection, checkfirst=True)
 
 
-_VERSIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+_VERSIONS: tuple[Callable[[Connection], None], ...] = (_first, budget_tables.create)
 VERSION = len(_VERSIONS)
 
 
