@@ -39,7 +39,7 @@ def draft_input(request: Request, model: BaseChatModel) -> list[BaseMessage]:
 
 def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Runnable[Any, Any], dict[str, Any]]:
     """``model`` with the request's tools bound, and the arguments that are left to pass when it is called."""
-    arguments = call_arguments(request, model)
+    arguments = call_arguments(request, model, call)
     if call.logprobs and _tells_logprobs(model):
         arguments.setdefault("logprobs", True)
     if call.temperature is not None:  # a further sample of the same request
@@ -52,8 +52,9 @@ def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Run
     return model.bind_tools(tools, **accepted(model.bind_tools, given)), arguments
 
 
-def call_arguments(request: Request, model: BaseChatModel) -> dict[str, Any]:
-    """The request's arguments as ``model``'s client spells them, with the router's defaults where it knows them."""
+def call_arguments(request: Request, model: BaseChatModel, call: Call) -> dict[str, Any]:
+    """The request's arguments as ``model``'s client spells them, with the router's defaults where it knows them, and
+    the limit of output that a budget puts on the call."""
     fields = type(model).model_fields
     arguments = {**{k: v for k, v in request.defaults.items() if k in fields}, **request.arguments}
     if request.stop is not None:
@@ -64,6 +65,10 @@ def call_arguments(request: Request, model: BaseChatModel) -> dict[str, Any]:
             arguments[limit] = arguments.pop(name)
     if "max_tokens" in request.defaults and limit is not None:
         arguments.setdefault(limit, request.defaults["max_tokens"])
+    if call.max_output_tokens is not None and limit is not None:
+        own = getattr(model, limit)  # a lower one of the model's own stays
+        if not (isinstance(own, int) and 0 < own <= call.max_output_tokens):
+            arguments[limit] = call.max_output_tokens
     return arguments
 
 

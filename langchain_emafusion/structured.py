@@ -134,7 +134,7 @@ class _StructuredTransport(TracedTransport):
 
     def _chain(self, call: Call, model: Any, *, include_raw: bool) -> tuple[Runnable[Any, Any], dict[str, Any]]:
         chain = self.structured.chain_of(call.candidate, model, include_raw=include_raw, quiet=self._hidden(call))
-        return chain, call_arguments(self.request, model)
+        return chain, call_arguments(self.request, model, call)
 
     def _reply(self, call: Call, output: Any) -> Reply:
         return super()._reply(call, output) if call.prompt is not None else _reply(output)

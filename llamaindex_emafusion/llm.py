@@ -81,12 +81,16 @@ class EMAFusion(FunctionCallingLLM):
         before the next candidate is asked, and the seconds that it may spend waiting for that in all.
         Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
         ``max_retries=0`` lest the numbers multiply.
+    budgets
+        Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
+        where there is one, for all processes that share it.
 
     Notes
     -----
-    Three arguments of the chat and complete methods are ours, all others go to the candidates as they are:
+    Four arguments of the chat and complete methods are ours, all others go to the candidates as they are:
     ``objective=Objective(...)`` for one request, ``model="name"`` to have one candidate answer it, ``thread="key"`` to
-    tell apart conversations that happen to begin alike.
+    tell apart conversations that happen to begin alike, ``budget_key="tenant-7"`` to say whose request it is, for
+    budgets per key.
 
     ``response.additional_kwargs["emafusion"]`` of every answer tells the decision; ``response.raw`` is what the
     answering model's client gave. Metadata reports the smallest context window and output length of the pool, since
@@ -121,6 +125,7 @@ class EMAFusion(FunctionCallingLLM):
     slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
     max_retries: int = Field(default=2, description="Calls after the first that met a transient error.")
     max_retry_wait: float = Field(default=30.0, description="Seconds that a call may wait for that in all.")
+    budgets: Any = Field(default=(), exclude=True, repr=False, description="Hard limits of what may be spent.")
 
     _fusion: Fusion = PrivateAttr()
     _retries: Retries = PrivateAttr()
@@ -150,6 +155,7 @@ class EMAFusion(FunctionCallingLLM):
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
+            budgets=self.budgets,
         )
 
     # -- what the framework asks of an LLM -------------------------------------------------------------------
@@ -282,6 +288,7 @@ class EMAFusion(FunctionCallingLLM):
         offer: ToolOffer | None = arguments.pop(_OFFER, None)
         objective = arguments.pop("objective", None) or self.objective
         thread = arguments.pop("thread", None)
+        key = arguments.pop("budget_key", None)
         only = self._named(arguments.pop("model", None))
         filled = getattr(messages, "filled", None)
         transport = ModelTransport(
@@ -295,7 +302,7 @@ class EMAFusion(FunctionCallingLLM):
             retries=self._retries,
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
-        return Request(self._fusion, query, transport, objective, only)
+        return Request(self._fusion, query, transport, objective, only, key)
 
     def _named(self, name: str | None) -> tuple[str, ...] | None:
         if name is None or name in self._fusion.pool:

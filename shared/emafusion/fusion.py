@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emafusion.assembly import Assembly, GivenRouter, PolicyName, Resolve, Serving, judges_models, own_model
+from emafusion.budgets.budget import Budget, Budgets
+from emafusion.budgets.ledger import Ledger
+from emafusion.budgets.purse import RequestPurse
 from emafusion.config import Candidate, Objective, Pool, Price
 from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Steps
+from emafusion.engine.paying import Budgeted
 from emafusion.engine.steps import StreamMode
 from emafusion.errors import ConfigError
 from emafusion.explanation import Explanation
@@ -70,6 +74,9 @@ class Fusion:
         A model, or the name of a candidate, that labels every query before it is routed; costs a call a request.
     slow_weight
         How much its labels count against those of the fast classifier, in [0, 1].
+    budgets
+        Limits that are never exceeded: :class:`Budget` objects, or a :class:`~emafusion.budgets.Budgets` with options.
+        They are kept in ``store`` where there is one, for all processes that share it, else in this object.
 
     Raises
     ------
@@ -94,6 +101,7 @@ class Fusion:
         depth: int = DEPTH,
         slow_classifier: Any = None,
         slow_weight: float = 0.5,
+        budgets: Sequence[Budget] | Budgets = (),
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
@@ -120,6 +128,8 @@ class Fusion:
         self._lock = threading.Lock()
         self._removed: dict[str, Candidate] = {}
         self.store = self._open_store(store)
+        self._budgets = budgets if isinstance(budgets, Budgets) else Budgets(budgets) if budgets else None
+        self._ledger = self._open_ledger()
         self.last: Decision | None = None
         self._given: GivenRouter = router
         self._serve(self._assembly.over(self.pool, router))
@@ -143,6 +153,13 @@ class Fusion:
         from emafusion.store import Store
 
         return store if isinstance(store, Store) else Store(store)
+
+    def _open_ledger(self) -> Ledger:
+        if self.store is None or self._budgets is None:
+            return Ledger()
+        from emafusion.budgets.leases import SharedLedger
+
+        return SharedLedger(self.store.engine, self._budgets)
 
     def _serve(self, serving: Serving) -> None:
         """Put in place what answers from the next request on; requests under way end as they began."""
@@ -212,12 +229,40 @@ class Fusion:
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
-        """The steps that answer ``query``; give them to a driver. ``only`` confines the choice of candidates."""
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+    ) -> Steps:
+        """The steps that answer ``query``; give them to a driver.
+
+        Parameters
+        ----------
+        only
+            Confines the choice of candidates.
+        key
+            Whose request it is, for budgets per key.
+        """
         wanted = objective or self.objective
         if objective is not None:
             self._check_reference(objective)
-        return self.engine.steps(query, wanted, self.trade_off.terms(wanted, query.prompt_tokens), only)
+        terms = self.trade_off.terms(wanted, query.prompt_tokens)
+        if self._budgets is None:
+            return self.engine.steps(query, wanted, terms, only)
+        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key)
+        return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """How the budgets stand in the windows that are open now, one dict for each budget and key.
+
+        Its keys are ``name``, ``key``, ``window``, ``limit``, ``spent`` and ``reserved`` in USD, and ``resets_at``.
+        Budgets per request are not listed. Over a store this asks the database, and counts what all processes have
+        reported (every few seconds); what they have leased counts as reserved.
+        """
+        return [] if self._budgets is None else self._ledger.standing(tuple(self._budgets))
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""

@@ -55,7 +55,7 @@ class Binding:
         *,
         well: bool,
     ) -> Binding:
-        """A candidate that has just answered, with the chances that all have after that; ``well`` as for :meth:`after`."""
+        """A candidate that has just answered, with the chances that all have then; ``well`` as for :meth:`after`."""
         costs, chance = _costs(query, forecast, pool), chances[candidate]
         if not well:  # it was chosen for better
             chances = {**chances, candidate: max(chance, forecast.of(candidate)["p_good"])}

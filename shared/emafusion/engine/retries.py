@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from emafusion.errors import ConfigError
 
-__all__ = ["NEVER", "Retries", "is_context_overflow", "is_transient", "retry_after"]
+__all__ = ["NEVER", "Retries", "is_context_overflow", "is_transient", "may_have_cost", "retry_after"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,12 @@ TRANSIENT_NAMES = frozenset(
         "TransportError",  # the base of httpx's connection, timeout and protocol errors
     }
 )
+REFUSED_STATUS = frozenset({*range(400, 500), 503, 529}) - {408, 499}
+"""With these a server says that it has not done the work; after any other a model may have written, and be paid."""
+UNREACHED_NAMES = frozenset(
+    {"ClientConnectorError", "ConnectError", "ConnectTimeout", "EndpointConnectionError", "PoolTimeout", "gaierror"}
+)
+"""Errors before the request was sent."""
 SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Sent with status 429, but no wait of seconds helps."""
 OVERFLOW_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "request_too_large"})
@@ -175,6 +181,25 @@ def is_transient(error: BaseException) -> bool:
         if any(kind.__name__ in TRANSIENT_NAMES for kind in type(cause).__mro__):
             return True
     return False
+
+
+def may_have_cost(error: BaseException) -> bool:
+    """Whether the call that ended so may be billed: all but what was refused, or never reached its server.
+
+    Examples
+    --------
+    >>> may_have_cost(TimeoutError()), may_have_cost(ConnectionRefusedError())
+    (True, False)
+    """
+    for cause in _causes(error):
+        if getattr(cause, "billed", None) is False or isinstance(cause, ConnectionRefusedError):
+            return False
+        status = _status(cause)
+        if status is not None:
+            return status not in REFUSED_STATUS
+        if any(kind.__name__ in UNREACHED_NAMES for kind in type(cause).__mro__):
+            return False
+    return True
 
 
 def is_context_overflow(error: BaseException) -> bool:

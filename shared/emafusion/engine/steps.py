@@ -18,7 +18,8 @@ from typing import Literal, TypeAlias
 from emafusion.config import Objective, Pool
 from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Outcome, Steps
-from emafusion.errors import AllCandidatesFailed, NoCandidateFits
+from emafusion.engine.paying import Purse
+from emafusion.errors import AllCandidatesFailed, BudgetExceeded, NoCandidateFits
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.judges.hearing import Hearing
 from emafusion.judges.panel import Belief, Panel
@@ -60,6 +61,11 @@ class _Request:
     audited: str | None = None
     binding: Binding | None = None
     """Of the tool loop that the request goes on with."""
+    purse: Purse | None = None
+    refused: BudgetExceeded | None = None
+    """By a budget that is to be told of, not got around."""
+    unaffordable: dict[str, Exception] = field(default_factory=dict)
+    """Candidates that no budget pays for, and why."""
 
     def answered(self) -> list[Attempt]:
         return [a for a in self.attempts.values() if a.reply is not None]
@@ -105,13 +111,25 @@ class Engine:
     identity: str = ""
     clock: Callable[[], float] = lambda: 0.0
 
-    def steps(self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective,
+        terms: Terms,
+        only: Collection[str] | None = None,
+        purse: Purse | None = None,
+    ) -> Steps:
         """The generator that answers ``query``, with the candidates in ``only`` where it is given.
+
+        Where there is a ``purse``, candidates that it cannot pay for are not planned on, and every call says the most
+        that it may cost.
 
         Raises
         ------
         NoCandidateFits
             Before any call, if no candidate can take the request.
+        BudgetExceeded
+            If no candidate that fits is affordable, or a budget that raises refuses before there is an answer.
         AllCandidatesFailed
             If every candidate that fits raised.
         """
@@ -121,13 +139,15 @@ class Engine:
         binding = self._bound(query, allowed)
         labelling: list[Verdict] = []
         if self.slow is not None and binding is None:
-            (outcome,) = yield (self.slow.call(query),)
+            labels = self.slow.call(query)
+            (outcome,) = yield (labels if purse is None else purse.priced(query, labels),)
             query, verdict = self.slow.read(query, outcome)
             labelling.append(verdict)
         move: Move
         if binding is None:
             request = self._begin(query, objective, terms, allowed, self.router.forecast)
             request.verdicts.extend(labelling)
+            request.purse = purse
             move = self._open(request, self._next(request))
         else:
             # Within a tool loop the question stays the same, so nothing is forecast anew.
@@ -135,8 +155,12 @@ class Engine:
             request = self._begin(
                 query, objective, terms, allowed, self.fallback_router.forecast if known is None else lambda _: known
             )
-            request.binding = binding
-            move = self._go_on(request, binding, known)
+            request.binding, request.purse = binding, purse
+            if self._lacks(request, binding.candidate):
+                request = self._unbound(request)
+                move = self._next(request)
+            else:
+                move = self._go_on(request, binding, known)
         asked = 0
         while True:
             if isinstance(move, Try):
@@ -222,6 +246,7 @@ class Engine:
         """The same request with a forecast of its own, once the candidate that it was bound to has failed it."""
         again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router.forecast)
         again.warnings[:0] = request.warnings
+        again.purse = request.purse
         for name, attempt in request.attempts.items():
             again.attempts[name] = attempt
             if attempt.reply is None:
@@ -230,14 +255,46 @@ class Engine:
                 again.verdicts.extend(self.panel.observe(again.belief, name, attempt.reply))
         return again
 
+    # -- budgets -----------------------------------------------------------------------------------------------
+
+    def _lacks(self, request: _Request, name: str) -> Exception | None:
+        """Why the purse cannot pay for a draft of this candidate, if it cannot."""
+        if request.purse is None:
+            return None
+        return request.purse.lacking(request.purse.priced(request.query, Call("draft", name)))
+
+    def _confine(self, request: _Request) -> None:
+        """Plan only on what the purse can pay for."""
+        for name in request.allowed:
+            if name in request.attempts or not request.belief.open[request.belief.index(name)]:
+                continue
+            lacking = self._lacks(request, name)
+            if lacking is not None:
+                request.unaffordable[name] = lacking
+                request.belief.drop(name)
+
+    @staticmethod
+    def _priced(request: _Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+        purse = request.purse
+        return calls if purse is None else tuple(purse.priced(request.query, call) for call in calls)
+
+    def _nothing(self, request: _Request) -> Exception:
+        """What to raise where nothing was answered and nobody is left: the budget's refusal where that is all."""
+        errors = {n: a.error or RuntimeError("unknown") for n, a in request.attempts.items() if a.reply is None}
+        errors |= request.unaffordable
+        refusals = [e for e in errors.values() if isinstance(e, BudgetExceeded)]
+        if len(refusals) == len(errors):
+            return min(refusals, key=lambda e: e.needed)
+        return AllCandidatesFailed(errors)
+
     # -- moves -------------------------------------------------------------------------------------------------
 
     def _next(self, request: _Request) -> Move:
         """The policy's move, or the next best thing if it fails or has nothing left."""
-        failed = [n for n, a in request.attempts.items() if a.reply is None]
-        left = [n for n in request.allowed if n not in request.attempts]
+        self._confine(request)
+        left = [n for n in request.allowed if n not in request.attempts and n not in request.unaffordable]
         if not left and not request.answered():
-            raise AllCandidatesFailed({n: request.attempts[n].error or RuntimeError("unknown") for n in failed})
+            raise self._nothing(request)
         try:
             move = self.policy.next_move(request.belief, request.terms)
         except Exception as error:
@@ -287,10 +344,14 @@ class Engine:
     def _try(self, request: _Request, move: Try) -> Steps:
         live = move.commit and len(move.candidates) == 1 and self.stream_mode != "buffered"
         logprobs = self.panel.reads_logprobs
-        calls = tuple(Call("draft", name, live=live, logprobs=logprobs) for name in move.candidates)
+        calls = self._priced(
+            request, tuple(Call("draft", name, live=live, logprobs=logprobs) for name in move.candidates)
+        )
         outcomes = yield calls
         for call, outcome in zip(calls, outcomes):
             self._record(request, call, outcome)
+        if request.refused is not None and not request.answered():
+            raise request.refused
         return None  # type: ignore[return-value]
 
     def _record(self, request: _Request, call: Call, outcome: Outcome) -> None:
@@ -299,6 +360,8 @@ class Engine:
             request.attempts[name] = Attempt(name, None, outcome.error)
             request.warn(f"candidate {name!r} failed", outcome.error)
             request.belief.drop(name)
+            if isinstance(outcome.error, BudgetExceeded) and outcome.error.at_limit == "raise":
+                request.refused = outcome.error
             return
         reply = outcome if outcome.usage is not None else replace(outcome, usage=self._estimate(request.query, outcome))
         request.attempts[name] = Attempt(name, reply, cost_usd=self._cost(name, reply))
@@ -315,7 +378,7 @@ class Engine:
         hearings = [h for judge in judges if (h := self._hearing(request, judge, author)) is not None]
         going = hearings
         while going:
-            rounds = [(h, calls) for h in going if (calls := self._next_calls(request, h))]
+            rounds = [(h, self._priced(request, calls)) for h in going if (calls := self._next_calls(request, h))]
             if not rounds:
                 break
             outcomes = yield tuple(call for _, calls in rounds for call in calls)
@@ -404,7 +467,7 @@ class Engine:
             reason=move.reason,
             abstained=isinstance(move, Abstain),
             sticky=request.binding is not None and request.binding.candidate == move.candidate,
-            warnings=tuple(request.warnings),
+            warnings=(*request.warnings, *(request.purse.warnings if request.purse else ())),
             first=request.opening.move.candidates if request.opening else (move.candidate,),
             propensities=dict(request.opening.propensities) if request.opening else {},
             explored=request.opening is not None and request.opening.explored,

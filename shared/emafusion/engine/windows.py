@@ -16,6 +16,8 @@ __all__ = ["TooLong", "Windows"]
 class TooLong(EMAFusionError):
     """A candidate was left out: one with as long a window refused this very request for its length."""
 
+    billed = False
+
 
 class Windows:
     """What one request has shown of its own length; counts of tokens beforehand are estimates.
