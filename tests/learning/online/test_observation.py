@@ -106,7 +106,7 @@ def test_the_least_squares_of_evidence_find_the_quality() -> None:
 def test_both_words_give_a_pair_that_weighs_more_the_rarer_it_was_asked_for() -> None:
     pair = sums(observation(judge=0.8, truth=0.0, weight=0.5, propensity=0.1)).pairs
     error = 0.2 / 0.5 + 0.6
-    np.testing.assert_allclose(pair, [5.0, 25.0, 5.0 * error, 5.0 * error**2])
+    np.testing.assert_allclose(pair, [5.0, 50.0, 5.0 * error, 5.0 * error**2])
     assert not sums(observation(judge=0.8)).pairs.any()
     assert not sums(observation(truth=0.8)).pairs.any()
 

@@ -88,9 +88,10 @@ class Observation:
         else:
             weight, residual = known, (self.truth - self.forecast) * known
             if self.judge is not None:
-                heard = informative / min(max(self.propensity, LEAST_PROPENSITY), 1.0)
+                propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
+                heard = informative / propensity
                 error = moved / informative - (self.truth - self.forecast)
-                pairs = np.array([heard, heard**2, heard * error, heard * error**2])
+                pairs = np.array([heard, heard / propensity, heard * error, heard * error**2])
         leaning = residual if self.truth is None else 0.0
         return Sums(weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), np.asarray(known), pairs).pack()
 

@@ -10,8 +10,8 @@ moment      p              sum of w x (quality - forecast)
 judged      p              the part of sum w x that rests on judges alone
 leaning     1              the part of the first moment that rests on judges alone
 answers     1              answers, forgetting alone
-pairs       4              answers with both judge and truth: sum of v, of v^2, of v d, of v d^2; v: weight of the
-                           evidence over propensity, d: quality as judged less truth. Never forgotten within a row.
+pairs       4              answers with both judge and truth: sum of v, of v / propensity, of v d, of v d^2; v: weight
+                           of the evidence over propensity, d: quality as judged less truth; nothing is forgotten
 ==========  =============  ======================================================================================
 """
 
