@@ -2,33 +2,50 @@
 
 Chance picks in two ways, both with probabilities that are known exactly, so that what was served can be evaluated
 off-policy: a small share of requests goes to others than the policy's choice, and candidates of which little is known
-are asked as often as they are likely to be the best (Thompson 1933), until enough is known of them.
+are asked as often as they are likely to be the best (Thompson 1933), ever less often the more is known of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import erf
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emafusion.learning.online.settings import Learning
 
-__all__ = ["Chosen", "best_probabilities", "choose", "propensities"]
+__all__ = ["Chosen", "Standing", "best_probabilities", "choose", "propensities"]
 
 Array = NDArray[np.float64]
 
-ENOUGH = 10.0
-"""Effective answers after which a candidate is known well enough."""
+ENOUGH = 5.0
+"""Effective answers after which a candidate is known well enough: about 15 that a usual judge has seen."""
 PATIENCE = 50.0
 """Answers after which it is asked no more often than others, however little they taught."""
 EVEN = 0.2
 """Part of the exploring that treats all alike, so that no propensity is next to nothing."""
-_GRID = np.linspace(-4.0, 4.0, 41)
+_GRID = np.linspace(-3.5, 3.5, 25)
 _MASS = np.exp(-0.5 * _GRID**2) / np.exp(-0.5 * _GRID**2).sum()
-_erf = np.vectorize(erf, otypes=[np.float64])
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much is known of each of m candidates, (m,) each.
+
+    Attributes
+    ----------
+    sd
+        Standard deviation of its probability of a good answer, as far as candidates' errors are not shared.
+    weight
+        Effective answers learned from, each counted by how much could be learned from it.
+    answers
+        Answers that anything was said of.
+    """
+
+    sd: Array
+    weight: Array
+    answers: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,7 @@ def best_probabilities(mean: Array, sd: Array) -> Array:
     sd = np.maximum(sd, 1e-9)
     points = mean[:, None] + sd[:, None] * _GRID  # (m, g)
     z = (points[:, :, None] - mean) / sd  # (m, g, m): against each other one
-    below = 0.5 * (1.0 + _erf(z / np.sqrt(2.0)))
+    below = 0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z * z * z)))  # the normal distribution, to three digits
     below[np.arange(len(mean)), :, np.arange(len(mean))] = 1.0
     found = (below.prod(axis=2) * _MASS).sum(axis=1)
     return np.asarray(found / found.sum())
@@ -54,11 +71,9 @@ def best_probabilities(mean: Array, sd: Array) -> Array:
 def propensities(
     first: int,
     p: ArrayLike,
-    spread: ArrayLike,
     cost: ArrayLike,
     value: float,
-    weight: ArrayLike,
-    answers: ArrayLike,
+    standing: Standing,
     settings: Learning,
     allowed: ArrayLike | None = None,
 ) -> Array:
@@ -68,16 +83,16 @@ def propensities(
     ----------
     first
         Place of the policy's choice.
-    p, spread, cost : (m,)
-        Corrected forecast: probability of a good answer, its standard deviation, USD of a call.
+    p, cost : (m,)
+        Corrected forecast: probability of a good answer, USD of a call.
     value
         USD that a good answer is worth.
-    weight, answers : (m,)
-        What is known of each candidate: :meth:`~emafusion.learning.online.learner.OnlineLearner.evidence`.
+    standing
+        :meth:`~emafusion.learning.online.learner.OnlineLearner.standing`.
     allowed : bool (m,)
         Which may be asked; by default all.
     """
-    p, spread, cost = (np.asarray(a, dtype=np.float64) for a in (p, spread, cost))
+    p, cost = np.asarray(p, dtype=np.float64), np.asarray(cost, dtype=np.float64)
     out = np.zeros(len(p))
     cap = value if settings.exploring_usd is None else settings.exploring_usd
     others = np.ones(len(p), dtype=bool) if allowed is None else np.array(allowed, dtype=bool)
@@ -86,13 +101,13 @@ def propensities(
     if settings.explores and others.any():
         places = np.append(np.flatnonzero(others), first)
         best = np.zeros(len(p))
-        best[places] = best_probabilities(value * p[places] - cost[places], value * spread[places])
+        best[places] = best_probabilities(value * p[places] - cost[places], value * standing.sd[places])
         best[first] = 0.0
         even = others / others.sum()
         aimed = best / best.sum() if best.sum() > 1e-9 else even
-        young = (np.asarray(weight) < ENOUGH) & (np.asarray(answers) < PATIENCE)
+        unknown = np.maximum(1.0 - standing.weight / ENOUGH, 0.0) * (standing.answers < PATIENCE)
         out = settings.exploration * (EVEN * even + (1.0 - EVEN) * aimed)
-        out = out + (1.0 - settings.exploration) * best * young
+        out = out + (1.0 - settings.exploration) * best * unknown
     out[first] = 1.0 - out.sum()
     return out
 

@@ -38,7 +38,7 @@ class _Rows:
             at = self._free(epoch)
             self.place[epoch] = at
             self.epochs[at] = epoch
-        return self.table[at]
+        return np.asarray(self.table[at])
 
     def _free(self, epoch: int) -> int:
         if len(self.place) >= MOST_EPOCHS:
@@ -81,7 +81,7 @@ class History:
                 f"({row_length(self.width)},): they were learned with another encoder or version"
             )
         rows = self._candidates.setdefault(candidate, _Rows(row_length(self.width)))
-        rows.row(epoch).__iadd__(row)
+        rows.row(epoch)[:] += row
 
     def rows(self) -> dict[tuple[str, int], Array]:
         """A copy of all rows."""

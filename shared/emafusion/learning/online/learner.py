@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emafusion.learning.online.exploring import Standing
+from emafusion.learning.online.history import History
 from emafusion.learning.online.observation import EPOCH, Observation, sureness
-from emafusion.learning.online.posterior import Posterior
+from emafusion.learning.online.posterior import NOISE, Posterior
 from emafusion.learning.online.reduction import Reduction
 from emafusion.learning.online.settings import Learning
 from emafusion.types import Forecast
@@ -47,8 +49,6 @@ class OnlineLearner:
     """
 
     def __init__(self, settings: Learning | None = None, *, reduction: Reduction) -> None:
-        from emafusion.learning.online.history import History
-
         self.settings = settings or Learning()
         self.reduction = reduction
         self.tick = 0.0
@@ -65,7 +65,7 @@ class OnlineLearner:
             for observation in observations:
                 self._history.add(observation.key, observation.contribution())
                 self.tick = max(self.tick, observation.tick)
-            self._cache = None
+            self._learned()
 
     def revise(self, before: Observation, after: Observation) -> None:
         """Learn what was said later of an answer that was learned from before: the same observation, filled in."""
@@ -73,7 +73,7 @@ class OnlineLearner:
             raise ValueError(f"an observation of {before.key} cannot be revised by one of {after.key}")
         with self._lock:
             self._history.add(before.key, after.contribution() - before.contribution())
-            self._cache = None
+            self._learned()
 
     def merge(self, sums: Mapping[tuple[str, int], Array]) -> None:
         """Add the sums of other workers."""
@@ -90,7 +90,7 @@ class OnlineLearner:
 
     def _met(self, sums: Mapping[tuple[str, int], Array]) -> None:
         self.tick = max([self.tick, *(float(epoch * EPOCH) for _, epoch in sums)])
-        self._cache = None
+        self._learned()
 
     def sums(self) -> dict[tuple[str, int], Array]:
         """All that was learned: (candidate, epoch) -> row."""
@@ -104,7 +104,12 @@ class OnlineLearner:
                 self._history.drop(candidate)
             else:
                 self._history.change(candidate, int(before // EPOCH))
-            self._cache = None
+            self._learned()
+
+    def _learned(self) -> None:
+        """Have the next request find the corrections ready, rather than wait for them."""
+        if self._cache is not None:
+            self._refresh(self._cache[0])
 
     def changes(self) -> dict[str, int]:
         """Candidate -> epoch in which it was seen to change, of those that did."""
@@ -127,41 +132,44 @@ class OnlineLearner:
         design[:, :-1], design[:, -1] = features, sureness(p)
         added, left = posterior.correction(design)
         corrected = np.clip(p + added, LOW, HIGH)
-        wide = np.maximum(spread, [CHANGED_SPREAD if n in self._changed else 0.0 for n in names])
+        changed = self._history.changes()
+        if changed:
+            spread = np.maximum(spread, [CHANGED_SPREAD if n in changed else 0.0 for n in names])
         return replace(
             forecast,
             p_good=tuple(corrected.tolist()),
-            spread=tuple((wide * np.sqrt(left)).tolist()),
+            spread=tuple((spread * np.sqrt(left)).tolist()),
             uncorrected=forecast.uncorrected or forecast.p_good,
         )
 
-    def evidence(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-        """Candidate -> (effective number of answers learned from, answers that anything was said of)."""
-        posterior = self._posterior(names, np.full(len(names), USUAL_SPREAD))
-        return {n: (float(w), float(a)) for n, w, a in zip(names, posterior.weight, posterior.answers)}
+    def standing(self, names: tuple[str, ...]) -> Standing:
+        """How much is known of these candidates."""
+        posterior = self._posterior(names)
+        return Standing(np.sqrt(posterior.own[:, 0, 0]), posterior.weight, posterior.answers)
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""
-        posterior = self._posterior(names, np.full(len(names), USUAL_SPREAD))
+        posterior = self._posterior(names)
         told = posterior.leaning
         return {n: (float(a), float(np.sqrt(v))) for n, a, v in zip(names, told.mean, told.variance)}
 
-    @property
-    def _changed(self) -> dict[str, int]:
-        return self._history.changes()
-
-    def _posterior(self, names: tuple[str, ...], spread: Array) -> Posterior:
+    def _posterior(self, names: tuple[str, ...], spread: Array | None = None) -> Posterior:
+        """That of these candidates now; ``spread`` (m,) is remembered as that of their forecasts."""
         cached = self._cache
         if cached is not None and cached[0] == names:
             return cached[1]
         with self._lock:
-            for name, sd in zip(names, spread.tolist()):
+            for name, sd in zip(names, () if spread is None else spread.tolist()):
                 known = self._spread.get(name, sd)
                 self._spread[name] = known + SMOOTHING * (sd - known)
-            changed = self._history.changes()
-            sd = np.array([max(self._spread[n], LEAST_SPREAD, CHANGED_SPREAD * (n in changed)) for n in names])
-            # prior_strength answers at the usual spread, whatever an answer's noise is taken to be.
-            strength = 10.0 / self.settings.prior_strength
-            posterior = Posterior.of(self._history.now(names, self.tick), sd**2 * strength)
-            self._cache = (names, posterior)
+            return self._refresh(names)
+
+    def _refresh(self, names: tuple[str, ...]) -> Posterior:
+        changed = self._history.changes()
+        known = [max(self._spread.get(n, USUAL_SPREAD), LEAST_SPREAD) for n in names]
+        sd = np.array([max(s, CHANGED_SPREAD) if n in changed else s for n, s in zip(names, known)])
+        # An answer tells as much as its noise lets it: prior_strength answers have the variance of the usual forecast.
+        variance = sd**2 * (NOISE / USUAL_SPREAD**2) / self.settings.prior_strength
+        posterior = Posterior.of(self._history.now(names, self.tick), variance)
+        self._cache = (names, posterior)
         return posterior

@@ -41,6 +41,8 @@ class Posterior:
     ----------
     mean : (m, p)
     covariance : (m, p, p)
+    own : (m, p, p)
+        The covariance if what is shared were known: what is not known about candidates' differences.
     prior : (m, p)
         Variances before any answer.
     weight : (m,)
@@ -54,6 +56,7 @@ class Posterior:
     mean: Array
     covariance: Array
     prior: Array
+    own: Array
     weight: Array
     answers: Array
     leaning: Leaning
@@ -62,7 +65,7 @@ class Posterior:
     def of(cls, sums: Sums, variance: Array) -> Posterior:
         """From the candidates' sums, and the variance (m,) of their forecasts."""
         gram, moment, leaning = _without_leaning(sums)
-        m, p = moment.shape
+        p = moment.shape[1]
         relative = np.full(p, IN_CONTEXT**2)
         relative[0], relative[-1] = 1.0, IN_SURENESS**2
         prior = variance[:, None] * relative
@@ -78,7 +81,7 @@ class Posterior:
         mean = np.einsum("jik,jk->ji", spread, moment + own * centre)
         reach = np.swapaxes(passed, 1, 2)
         covariance = NOISE * (spread + reach @ common @ passed)
-        return cls(mean, covariance, prior, sums.gram[:, 0, 0], sums.answers, leaning)
+        return cls(mean, covariance, prior, NOISE * spread, sums.gram[:, 0, 0], sums.answers, leaning)
 
     def correction(self, design: Array) -> tuple[Array, Array]:
         """For rows (m, p), one a candidate: what to add to its forecast, and the share of the variance that is left."""

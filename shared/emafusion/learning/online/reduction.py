@@ -57,7 +57,7 @@ class Reduction:
     @property
     def width(self) -> int:
         """Length of the features."""
-        return 1 + self.basis.shape[1]
+        return 1 + int(self.basis.shape[1])
 
     def features(self, embedding: Any) -> Array:
         """Features (width,) of a query's vector (dim,); those of no vector are 1 and zeros."""
