@@ -1,7 +1,7 @@
 """`DriftWatch`: notices that a candidate's quality has changed, or the queries, and says so in words.
 
 Watched is what is left of an answer's quality once its corrected forecast is taken away, in standard deviations. An
-abrupt change is found by the Page-Hinkley test (Page 1954), a creeping one by ADWIN (Bifet and Gavalda 2007), both as in
+abrupt change is found by the Page-Hinkley test (Page 1954), a creeping one by ADWIN (Bifet and Gavalda 2007), both of
 `river`; queries by ADWIN on their distance from the mean of the queries so far, and on their leading coordinates.
 """
 

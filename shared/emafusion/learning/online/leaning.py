@@ -46,10 +46,7 @@ class Leaning:
         certainty = COMMON**-2 + weight.sum(1)
         common = (weight * error).sum(1) / certainty
         fit = 0.5 * (
-            -np.log1p(own * precision).sum(1)
-            - np.log(certainty)
-            - (weight * error**2).sum(1)
-            + certainty * common**2
+            -np.log1p(own * precision).sum(1) - np.log(certainty) - (weight * error**2).sum(1) + certainty * common**2
         )
         belief = BELIEF * np.exp(fit - fit.max())
         belief /= belief.sum()
