@@ -112,6 +112,8 @@ class Forecast:
     """Probability that two wrong answers coincide; None likewise."""
     embedding: Any = field(default=None, repr=False, compare=False)
     """Vector of the query (dim,), float32, where the router made one; what learns while serving reads it."""
+    uncorrected: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """``p_good`` as the router gave it, where what was learned while serving has corrected it; else empty."""
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""
