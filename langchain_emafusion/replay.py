@@ -24,6 +24,7 @@ __all__ = [
     "flattened",
     "judge_arguments",
     "judge_input",
+    "limited",
     "quiet",
     "uncached",
 ]
@@ -65,11 +66,22 @@ def call_arguments(request: Request, model: BaseChatModel, call: Call) -> dict[s
             arguments[limit] = arguments.pop(name)
     if "max_tokens" in request.defaults and limit is not None:
         arguments.setdefault(limit, request.defaults["max_tokens"])
-    if call.max_output_tokens is not None and limit is not None:
-        own = getattr(model, limit)  # a lower one of the model's own stays
-        if not (isinstance(own, int) and 0 < own <= call.max_output_tokens):
-            arguments[limit] = call.max_output_tokens
+    if call.max_output_tokens is not None and limit is not None and not _keeps(model, limit, call.max_output_tokens):
+        arguments[limit] = call.max_output_tokens
     return arguments
+
+
+def limited(model: BaseChatModel, most: int | None) -> BaseChatModel:
+    """``model`` with a limit of output, for chains that take no arguments; itself where it has a lower one."""
+    limit = _limit_field(model)
+    if most is None or limit is None or _keeps(model, limit, most):
+        return model
+    return model.model_copy(update={limit: most})
+
+
+def _keeps(model: BaseChatModel, limit: str, most: int) -> bool:
+    own = getattr(model, limit)
+    return isinstance(own, int) and 0 < own <= most
 
 
 def _limit_field(model: BaseChatModel) -> str | None:

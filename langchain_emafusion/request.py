@@ -57,14 +57,19 @@ class Request:
     def query(self) -> Query:
         configurable = self.config.get("configurable") or {}
         thread = configurable.get("thread_id")
-        limits = ({**self.defaults, **self.arguments}.get(k) for k in OUTPUT_LIMITS)
         return build_query(
             core_messages(self.messages),
             tools=[t for t in self.arguments.get("tools") or () if isinstance(t, Mapping)],
             schema=self.schema if self.schema is not None else _schema_of(self.arguments.get("response_format")),
             thread=None if thread is None else str(thread),
-            max_output_tokens=next((n for n in limits if isinstance(n, int)), None),
+            max_output_tokens=self.limit,
         )
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that the caller lets an answer have."""
+        limits = ({**self.defaults, **self.arguments}.get(k) for k in OUTPUT_LIMITS)
+        return next((n for n in limits if isinstance(n, int)), None)
 
     @property
     def key(self) -> str | None:

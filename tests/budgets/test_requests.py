@@ -216,10 +216,16 @@ async def test_an_asynchronous_stream_that_the_consumer_leaves_is_charged_too() 
 
 async def test_a_cancelled_call_is_charged_at_what_was_reserved() -> None:
     one = fusion(Budget(1.0), names=("small",))
-    transport = BillingTransport(1, seconds=30.0)
-    going = asyncio.ensure_future(arun(one.steps(ask(), BEST), transport))
-    while not transport.calls:
-        await asyncio.sleep(0.001)
+    asked = asyncio.Event()
+
+    class Slow(BillingTransport):
+        async def acall(self, call: Call) -> Reply:
+            asked.set()
+            await asyncio.sleep(30.0)
+            return self.call(call)
+
+    going = asyncio.ensure_future(arun(one.steps(ask(), BEST), Slow(1)))
+    await asked.wait()
     going.cancel()
     with pytest.raises(asyncio.CancelledError):
         await going

@@ -74,7 +74,14 @@ class ScriptedFusion:
     def finish(self, query: Query, result: Result) -> None:
         self.finished.append(result)
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+    ) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)

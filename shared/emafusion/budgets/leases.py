@@ -166,7 +166,7 @@ class SharedLedger(Ledger):
         from emafusion.store.budget_tables import Lease, Row
 
         row = Row(account.claim.budget.label, _short(account.claim.key), account.claim.start)
-        return Lease(account.id, row, spent, kept, self.clock() + self.expires)
+        return Lease(account.id, row, spent, kept, self.clock() + self.expires, new=account.expires_at == float("inf"))
 
     def _unreachable(self, claim: Claim, account: _Leased, lacking: int, amount: int, error: Exception) -> None:
         now = time.monotonic()

@@ -358,7 +358,8 @@ class Engine:
         name = call.candidate
         if isinstance(outcome, Failure):
             request.attempts[name] = Attempt(name, None, outcome.error)
-            request.warn(f"candidate {name!r} failed", outcome.error)
+            refused = isinstance(outcome.error, BudgetExceeded)
+            request.warn(f"candidate {name!r} {'is not affordable' if refused else 'failed'}", outcome.error)
             request.belief.drop(name)
             if isinstance(outcome.error, BudgetExceeded) and outcome.error.at_limit == "raise":
                 request.refused = outcome.error

@@ -45,6 +45,8 @@ class Lease:
     spent: int
     kept: int
     expires_at: float
+    new: bool = True
+    """Whether the database may not have it yet."""
 
 
 def exchange(connection: Connection, lease: Lease, limit: int, wanted: tuple[int, ...]) -> tuple[int, int, int]:
@@ -60,24 +62,27 @@ def exchange(connection: Connection, lease: Lease, limit: int, wanted: tuple[int
     held, leases = table("budget_windows"), table("budget_leases")
     row, mine = lease.row, leases.c.id == lease.id
     window = update(held).where(*_same(held, row))
-    # The row of the window is locked first: whoever holds it is alone with its leases.
-    insert_new(connection, held, [{**row.as_dict(), "spent": 0, "reserved": 0}])
+    if lease.new:
+        insert_new(connection, held, [{**row.as_dict(), "spent": 0, "reserved": 0}])
+        empty = {"amount": 0, "reported": 0, "expires_at": lease.expires_at, "charged": False}
+        insert_new(connection, leases, [{"id": lease.id, **row.as_dict(), **empty}])
+    # The row of the window is locked before its leases are read: whoever holds it is alone with them.
     connection.execute(window.values(spent=held.c.spent))
-    empty = {"amount": 0, "reported": 0, "expires_at": lease.expires_at, "charged": False}
-    insert_new(connection, leases, [{"id": lease.id, **row.as_dict(), **empty}])
     had = connection.execute(select(leases.c.amount, leases.c.reported, leases.c.charged).where(mine)).one()
     spent = lease.spent - had.reported - (had.amount if had.charged else 0)
     kept = lease.kept - (0 if had.charged else had.amount)
-    connection.execute(window.values(spent=held.c.spent + spent, reserved=held.c.reserved + kept))
+    moved = window.values(spent=held.c.spent + spent, reserved=held.c.reserved + kept)
+    now = connection.execute(moved.returning(held.c.spent, held.c.reserved)).one()
     granted = 0
     for amount in wanted:
         fits = held.c.spent + held.c.reserved + amount <= limit
-        if connection.execute(window.where(fits).values(reserved=held.c.reserved + amount)).rowcount:
-            granted = amount
+        grant = window.where(fits).values(reserved=held.c.reserved + amount)
+        found = connection.execute(grant.returning(held.c.spent, held.c.reserved)).first()
+        if found is not None:
+            granted, now = amount, found
             break
     told = {"amount": lease.kept + granted, "reported": lease.spent, "charged": False, "expires_at": lease.expires_at}
     connection.execute(update(leases).where(mine).values(**told))
-    now = connection.execute(select(held.c.spent, held.c.reserved).where(*_same(held, row))).one()
     return granted, int(now.spent), int(now.reserved)
 
 
