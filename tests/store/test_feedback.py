@@ -10,6 +10,7 @@ import pytest
 from emafusion.errors import ConfigError
 from emafusion.log import read_log
 from emafusion.store import Store
+from emafusion.store.database import now
 from tests.store.decisions import answered
 
 
@@ -56,8 +57,8 @@ def test_an_earlier_word_that_arrives_late_does_not_count(path: Path, monkeypatc
     with Store(path) as store:
         store.record(*answered("d1"))
         assert store.feedback("d1", 1.0)
-        now = module._now()
-        monkeypatch.setattr(module, "_now", lambda: now.replace(year=now.year - 1))
+        at = now()
+        monkeypatch.setattr(module, "now", lambda: at.replace(year=at.year - 1))
         assert store.feedback("d1", 0.0)
         assert store.decisions()[0]["feedback"] == 1.0
 

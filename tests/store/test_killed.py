@@ -16,7 +16,11 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from emafusion.store import Store
+from emafusion.store.database import now
+from emafusion.store.records import Made, Record, decode, encode
+from emafusion.store.spill import Spill
 from emafusion.store.tally import Tally
+from tests.store.decisions import answered
 
 
 def counted(url: str, table: str) -> int:
@@ -58,6 +62,20 @@ def test_a_killed_process_corrupts_nothing_and_its_loss_is_counted(
     assert not caplog.text  # it is said once
     assert counted(url, "writers") == 0
     assert not [p for p in tmp_path.rglob("*") if p.suffix in (".tally", ".spill", ".new")]
+
+
+def test_what_a_killed_process_had_spilled_is_not_counted_as_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = Tally.begin(tmp_path, "x.sqlite")
+    left.taken, left.settled = 10, 5  # it had no time to count what it had just spilled
+    spill: Spill[Record] = Spill(left.spill_path, encode, decode, 1 << 20)
+    assert spill.append([Made(*answered(f"d{i}"), now(), True) for i in (6, 7, 8)], first=6)
+    left.close()  # and so unlocked, as by its death
+    with caplog.at_level(logging.WARNING, "emafusion"), Store(tmp_path / "x.sqlite") as store:
+        assert {d["id"] for d in store.decisions()} == {"d6", "d7", "d8"}
+        assert "emafusion: 2 record(s) of a process that ended abruptly were lost" in caplog.text
+    assert not [p for p in tmp_path.iterdir() if p.suffix in (".tally", ".spill")]
 
 
 def test_a_process_that_lives_is_not_taken_for_dead(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from emafusion.errors import ConfigError
 from emafusion.store import Store
 from emafusion.store import store as module
+from emafusion.store.database import now
 from emafusion.store.tables import table
 from emafusion.types import Query, Result
 from tests.store.decisions import answered
@@ -47,10 +48,10 @@ def count(store: Store, name: str) -> int:
 @pytest.fixture
 def days_ago(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the store's clock."""
-    now = module._now
+    clock = now
 
     def set_clock(days: float) -> None:
-        monkeypatch.setattr(module, "_now", lambda: now() - timedelta(days=days))
+        monkeypatch.setattr(module, "now", lambda: clock() - timedelta(days=days))
 
     return set_clock
 
