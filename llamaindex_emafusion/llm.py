@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +48,21 @@ __all__ = ["EMAFusion"]
 
 _OFFER = "emafusion_offer"
 """Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
+
+_BUILT_FROM = frozenset(
+    {
+        "abstain_below",
+        "candidates",
+        "encoder",
+        "judges",
+        "router",
+        "slow_classifier",
+        "slow_weight",
+        "store",
+        "stream_mode",
+    }
+)
+"""Fields that the core is made from, once."""
 
 
 class EMAFusion(FunctionCallingLLM):
@@ -128,7 +144,6 @@ class EMAFusion(FunctionCallingLLM):
     budgets: Any = Field(default=(), exclude=True, repr=False, description="Hard limits of what may be spent.")
 
     _fusion: Fusion = PrivateAttr()
-    _retries: Retries = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
@@ -136,18 +151,22 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(
                 f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
             )
+        for name in fields.keys() - type(self).model_fields.keys():
+            close = get_close_matches(name, type(self).model_fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "the class's docstring lists what there is"
+            raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
-        self._retries = Retries(self.max_retries, self.max_retry_wait)
-        self._fusion = self._build()
+        Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
+        self._fusion = self._build(self.router)
 
-    def _build(self) -> Fusion:
+    def _build(self, router: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
             self.candidates,
             resolve=resolve,
             objective=self.objective,
-            router=self.router,
+            router=router,
             judges=self.judges,
             encoder=self.encoder,
             store=self.store,
@@ -299,7 +318,7 @@ class EMAFusion(FunctionCallingLLM):
             callback_manager=self.callback_manager,
             bound=self._bound,
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
-            retries=self._retries,
+            retries=Retries(self.max_retries, self.max_retry_wait),
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
         return Request(self._fusion, query, transport, objective, only, key)
@@ -325,9 +344,31 @@ class EMAFusion(FunctionCallingLLM):
         yield "candidates", list(self._fusion.pool.names)
         yield from super().__repr_args__()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _BUILT_FROM and getattr(self, "_fusion", None) is not None:
+            raise ConfigError(
+                f"{name} is fixed once the LLM is built: take a copy, llm.model_copy(update={{{name!r}: ...}})"
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
+        copy has a core of its own, which starts from the same fitted router."""
+        copied = super().model_copy(update=dict(update or {}))
+        Retries(copied.max_retries, copied.max_retry_wait)
+        if _BUILT_FROM & (update or {}).keys():
+            fitted = self._fusion.routing_model
+            copied._fusion = copied._build(copied.router if fitted is None or "router" in (update or {}) else fitted)
+        return copied
+
+    def __copy__(self) -> EMAFusion:
+        copied: EMAFusion = super().__copy__()
+        copied._bound = BoundModels()  # each has its own callback manager, which these follow
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> EMAFusion:
         """A shallow copy: clients and what was learned are shared, not doubled."""
-        return self.model_copy()
+        return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
         raise TypeError(
