@@ -72,7 +72,7 @@ CELLS = (
     Cell(
         "langchain-providers",
         "langchain",
-        (*LANGCHAIN, "langchain-anthropic", "langchain-google-genai"),
+        (*LANGCHAIN, "langchain-anthropic>=1", "langchain-google-genai>=4"),
         ("tests/langchain/test_portable.py",),
         ("langchain-anthropic", "langchain-google-genai", "langchain-openai"),
     ),
