@@ -26,9 +26,9 @@ def llm(clients: Clients) -> EMAFusion:
 
 def test_an_update_of_what_the_core_is_built_from_builds_it_anew(llm: EMAFusion, clients: Clients) -> None:
     twin = llm.model_copy(update={"stream_mode": "buffered", "candidates": [clients.candidate("middle")]})
-    assert twin.fusion.stream_mode == "buffered"
+    assert twin.fusion.engine.stream_mode == "buffered"
     assert twin.complete("hi").additional_kwargs["emafusion"]["answered_by"] == "middle"
-    assert llm.fusion.stream_mode == "auto"
+    assert llm.fusion.engine.stream_mode == "auto"
     assert llm.fusion.pool.names == ("cheap", "dear")
     with pytest.raises(ConfigError, match="candidates is empty"):
         llm.model_copy(update={"candidates": []})
