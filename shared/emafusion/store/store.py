@@ -238,6 +238,11 @@ class Store(Policies, Sums):
         self.close()
 
     @property
+    def engine(self) -> Engine:
+        """The database, for what else is kept in it."""
+        return self._engine
+
+    @property
     def dropped(self) -> int:
         """Records that could not be kept in this process."""
         return self._writer.dropped

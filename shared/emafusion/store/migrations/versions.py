@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
-from emafusion.store.migrations import v001_decisions, v002_learning
+from emafusion.store.migrations import v001_decisions, v002_learning, v003_budgets
 from emafusion.store.tables import table
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "VERSIONS", "migrate"]
 
-VERSIONS: tuple[Callable[[Connection], None], ...] = (v001_decisions.upgrade, v002_learning.upgrade)
+VERSIONS: tuple[Callable[[Connection], None], ...] = (
+    v001_decisions.upgrade,
+    v002_learning.upgrade,
+    v003_budgets.upgrade,
+)
 VERSION = len(VERSIONS)
 
 ADVISORY_LOCK = 0x656D6166757365  # "emafuse": what PostgreSQL's migrating processes wait for
