@@ -36,6 +36,7 @@ class _Contender:
     """The policy that wants to serve; ``content`` where it is not in the store yet."""
 
     policy: RouterPolicy
+    encoder: str
     content: bytes | None
     since: datetime | None
     """When it came to the store: what was decided later cannot have taught it."""
@@ -74,6 +75,11 @@ def gate(
     try:
         contender = _contender(engine, router)
         start = start or contender.since
+        if promote and contender.encoder.startswith("tfidf"):
+            raise ConfigError(
+                "the router was fitted with an encoder of its own, which a store does not keep: "
+                "fit it with --encoder default to promote it"
+            )
         with progress_bar() as report, engine.connect() as connection:
             total = min(_count(connection, start), limit or 10**18) or 1
             comparison = compare(
@@ -86,11 +92,12 @@ def gate(
     finally:
         engine.dispose()
     promoted = promote and (comparison.passes or force)
-    if promoted:
-        _promote(store, contender, comparison, forced=not comparison.passes)
+    if promote:
+        _keep(store, contender, comparison, promoted=promoted)
     content: dict[str, Any] = {"store": _shown(store), "since": None if start is None else f"{start.isoformat()}Z"}
     content |= comparison.as_dict()
     content |= {"promoted": promoted, "forced": promoted and not comparison.passes, "held_out": start is not None}
+    content["kept_in_shadow"] = promote and not promoted
     show(content, as_json=as_json, tables=lambda console: _gate_tables(console, comparison, content))
     if promote and not promoted:
         raise typer.Exit(1)
@@ -131,10 +138,10 @@ def policy_table(console: Console, found: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     if not found:
-        console.print("No policies: what is configured serves. `emafusion gate STORE --router router.json` adds one.")
+        console.print("No policies: what is configured serves. `emafusion gate` promotes one.")
         return
     table = Table(title="Policies", title_justify="left")
-    for name in ("policy", "status", "since", "lead when promoted", "note"):
+    for name in ("policy", "status", "added", "lead when promoted", "note"):
         table.add_column(name, overflow="fold", min_width=8)
     for row in found:
         lead = (row["estimate"] or {}).get("difference") or {}
@@ -164,13 +171,13 @@ def _contender(engine: Engine, router: Path | None) -> _Contender:
             if content is None:
                 raise ConfigError(f"policy {newest['id']!r} has no artefact to compare: give --router router.json")
             model = parse_router(content, f"policy {newest['id']!r}")
-            return _Contender(RouterPolicy.of(newest["id"], model), None, newest["created_at"])
+            return _Contender(RouterPolicy.of(newest["id"], model), model.encoder, None, newest["created_at"])
     model = load_router(router)
     content = router.read_bytes()
     name = f"{router.stem[:100]}-{hashlib.sha256(content).hexdigest()[:8]}"
     known = {row["id"]: row["created_at"] for row in listed}
     policy = RouterPolicy.of(name, model, encoder=encoder_of(model, router))
-    return _Contender(policy, content, known.get(name))
+    return _Contender(policy, model.encoder, content, known.get(name))
 
 
 def _incumbent(engine: Engine) -> FirstMoves:
@@ -197,12 +204,14 @@ def _count(connection: Any, since: datetime | None) -> int:
     return int(connection.execute(counted if since is None else counted.where(rows.c.created_at >= since)).scalar_one())
 
 
-def _promote(store: str, contender: _Contender, comparison: Comparison, *, forced: bool) -> None:
+def _keep(store: str, contender: _Contender, comparison: Comparison, *, promoted: bool) -> None:
+    """Put the policy into the store, in shadow or to serve."""
     id = contender.policy.id
     with _opened(store) as opened:
         if contender.content is not None:
-            opened.add_policy(id, contender.content, "forced past the gate" if forced else "promoted by the gate")
-        opened.promote(id, comparison.as_dict())
+            opened.add_policy(id, contender.content, "at the gate")
+        if promoted:
+            opened.promote(id, comparison.as_dict())
 
 
 def _opened(store: str) -> Store:
@@ -254,8 +263,8 @@ def _gate_tables(console: Console, found: Comparison, content: dict[str, Any]) -
         ("difference", found.difference),
     ):
         table.add_row(name, *_points(estimate, signed=name == "difference"), end_section=name == "incumbent")
-    table.add_row("  in quality", f"{100 * found.quality:+.2f}")
-    table.add_row("  in cost (more is worse)", f"{100 * found.cost:+.2f}")
+    table.add_row("  from quality", f"{100 * found.quality:+.2f}")
+    table.add_row("  from cost", f"{-100 * found.cost:+.2f}")
     table.add_row("  self-normalised", f"{100 * found.difference.self_normalised:+.2f}")
     console.print(table)
     if found.categories:
@@ -266,6 +275,12 @@ def _gate_tables(console: Console, found: Comparison, content: dict[str, Any]) -
         console.print(
             "If the new router learned from these decisions the estimate is too good: give --since the time of the "
             "last one that it saw."
+        )
+    if content["kept_in_shadow"]:
+        console.print(
+            f"Kept in shadow as {found.candidate}: `emafusion gate` judges it on what is decided from now on.",
+            highlight=False,
+            markup=False,
         )
     if content["forced"]:
         console.print(Text("FORCED: promoted although it did not pass the gate.", style="bold red"))
