@@ -64,11 +64,16 @@ class ChatEMAFusion(BaseChatModel):
     slow_classifier, slow_weight
         A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
         a call more for every request, so none by default.
+    budgets
+        Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
+        where there is one, for all processes that share it. The key of a request is ``budget_key=...`` in the call, or
+        ``config={"configurable": {"emafusion_key": ...}}``, which chains hand on; a session is a ``thread_id``.
     max_retries, max_retry_wait
         How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
         before the next candidate is asked, and the seconds that it may spend waiting for that in all.
-        Clients such as ``ChatOpenAI`` retry twice by themselves, within each of these calls: give candidates
-        ``max_retries=0`` lest the numbers multiply.
+        Retries that a client makes by itself (``ChatOpenAI`` and ``ChatAnthropic`` do, twice) count as these: by
+        default they leave none to the router. Give candidates ``max_retries=0`` to have it wait, and give up waiting
+        for another candidate, by its own rules; candidates given as strings are made so.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
@@ -78,6 +83,8 @@ class ChatEMAFusion(BaseChatModel):
     ------
     emafusion.errors.ConfigError
         At construction: no candidates, two of one name, an unknown price, a string that names no model.
+    emafusion.errors.BudgetExceeded
+        When called: what is left of a budget pays for no candidate, or one with ``at_limit="raise"`` refused.
     emafusion.errors.NoCandidateFits
         When called: no candidate can take the request (length, images, tools).
     emafusion.errors.AllCandidatesFailed
@@ -111,6 +118,7 @@ class ChatEMAFusion(BaseChatModel):
     abstain_below: float = 0.0
     slow_classifier: Any = Field(default=None, exclude=True)
     slow_weight: float = 0.5
+    budgets: Any = Field(default=(), exclude=True)
     max_retries: int = 2
     max_retry_wait: float = 30.0
     streaming: bool = False
@@ -141,6 +149,7 @@ class ChatEMAFusion(BaseChatModel):
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
+            budgets=self.budgets,
         )
         if "profile" in type(self).model_fields and self.profile is None:  # since langchain-core 1.1
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]
@@ -252,6 +261,7 @@ class ChatEMAFusion(BaseChatModel):
             stop=stop,
             only=self._pinned(kwargs.pop("model", None)),
             wanted=kwargs.pop("objective", None),
+            budget_key=kwargs.pop("budget_key", None),
             arguments=kwargs,
             config=ensure_config(config),
             schema=schema,

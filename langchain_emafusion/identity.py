@@ -37,6 +37,7 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
         "stream_mode": llm.stream_mode,
         "abstain_below": llm.abstain_below,
         "slow_weight": llm.slow_weight if llm.slow_classifier is not None else None,
+        "budgets": [f"{b.label}:{b.usd}:{b.at_limit}" for b in llm.budgets],
         "fits": llm.fits,
         "temperature": llm.temperature,
         "max_tokens": llm.max_tokens,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Objective
+from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.types import Decision
 from llamaindex_emafusion.asked import filled_from
@@ -46,6 +48,21 @@ __all__ = ["EMAFusion"]
 
 _OFFER = "emafusion_offer"
 """Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
+
+_BUILT_FROM = frozenset(
+    {
+        "abstain_below",
+        "candidates",
+        "encoder",
+        "judges",
+        "router",
+        "slow_classifier",
+        "slow_weight",
+        "store",
+        "stream_mode",
+    }
+)
+"""Fields that the core is made from, once."""
 
 
 class EMAFusion(FunctionCallingLLM):
@@ -72,12 +89,24 @@ class EMAFusion(FunctionCallingLLM):
         "buffered" judges whole answers first.
     abstain_below
         Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
+    slow_classifier, slow_weight
+        A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
+        a call more for every request, so none by default.
+    max_retries, max_retry_wait
+        How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
+        before the next candidate is asked, and the seconds that it may spend waiting for that in all.
+        Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
+        ``max_retries=0`` lest the numbers multiply.
+    budgets
+        Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
+        where there is one, for all processes that share it.
 
     Notes
     -----
-    Three arguments of the chat and complete methods are ours, all others go to the candidates as they are:
+    Four arguments of the chat and complete methods are ours, all others go to the candidates as they are:
     ``objective=Objective(...)`` for one request, ``model="name"`` to have one candidate answer it, ``thread="key"`` to
-    tell apart conversations that happen to begin alike.
+    tell apart conversations that happen to begin alike, ``budget_key="tenant-7"`` to say whose request it is, for
+    budgets per key.
 
     ``response.additional_kwargs["emafusion"]`` of every answer tells the decision; ``response.raw`` is what the
     answering model's client gave. Metadata reports the smallest context window and output length of the pool, since
@@ -110,6 +139,9 @@ class EMAFusion(FunctionCallingLLM):
     abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
     slow_classifier: Any = Field(default=None, exclude=True, description="Model that labels what is asked.")
     slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
+    max_retries: int = Field(default=2, description="Calls after the first that met a transient error.")
+    max_retry_wait: float = Field(default=30.0, description="Seconds that a call may wait for that in all.")
+    budgets: Any = Field(default=(), exclude=True, repr=False, description="Hard limits of what may be spent.")
 
     _fusion: Fusion = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
@@ -119,17 +151,22 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(
                 f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
             )
+        for name in fields.keys() - type(self).model_fields.keys():
+            close = get_close_matches(name, type(self).model_fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "the class's docstring lists what there is"
+            raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
-        self._fusion = self._build()
+        Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
+        self._fusion = self._build(self.router)
 
-    def _build(self) -> Fusion:
+    def _build(self, router: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
             self.candidates,
             resolve=resolve,
             objective=self.objective,
-            router=self.router,
+            router=router,
             judges=self.judges,
             encoder=self.encoder,
             store=self.store,
@@ -137,6 +174,7 @@ class EMAFusion(FunctionCallingLLM):
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
+            budgets=self.budgets,
         )
 
     # -- what the framework asks of an LLM -------------------------------------------------------------------
@@ -269,6 +307,7 @@ class EMAFusion(FunctionCallingLLM):
         offer: ToolOffer | None = arguments.pop(_OFFER, None)
         objective = arguments.pop("objective", None) or self.objective
         thread = arguments.pop("thread", None)
+        key = arguments.pop("budget_key", None)
         only = self._named(arguments.pop("model", None))
         filled = getattr(messages, "filled", None)
         transport = ModelTransport(
@@ -279,9 +318,10 @@ class EMAFusion(FunctionCallingLLM):
             callback_manager=self.callback_manager,
             bound=self._bound,
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
+            retries=Retries(self.max_retries, self.max_retry_wait),
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
-        return Request(self._fusion, query, transport, objective, only)
+        return Request(self._fusion, query, transport, objective, only, key)
 
     def _named(self, name: str | None) -> tuple[str, ...] | None:
         if name is None or name in self._fusion.pool:
@@ -304,9 +344,31 @@ class EMAFusion(FunctionCallingLLM):
         yield "candidates", list(self._fusion.pool.names)
         yield from super().__repr_args__()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _BUILT_FROM and getattr(self, "_fusion", None) is not None:
+            raise ConfigError(
+                f"{name} is fixed once the LLM is built: take a copy, llm.model_copy(update={{{name!r}: ...}})"
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
+        copy has a core of its own, which starts from the same fitted router."""
+        copied = super().model_copy(update=dict(update or {}))
+        Retries(copied.max_retries, copied.max_retry_wait)
+        if _BUILT_FROM & (update or {}).keys():
+            fitted = self._fusion.routing_model
+            copied._fusion = copied._build(copied.router if fitted is None or "router" in (update or {}) else fitted)
+        return copied
+
+    def __copy__(self) -> EMAFusion:
+        copied: EMAFusion = super().__copy__()
+        copied._bound = BoundModels()  # each has its own callback manager, which these follow
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> EMAFusion:
         """A shallow copy: clients and what was learned are shared, not doubled."""
-        return self.model_copy()
+        return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
         raise TypeError(

@@ -68,6 +68,8 @@ class Request:
     transport: ModelTransport
     objective: Objective | None = None
     only: tuple[str, ...] | None = None
+    key: str | None = None
+    """Whose request it is, for budgets per key."""
 
     def run(self) -> ChatResponse:
         with _only_failure_as_cause():
@@ -91,7 +93,7 @@ class Request:
                     yield self._closing(item) if isinstance(item, Result) else item
 
     def _steps(self) -> Steps:
-        return self.fusion.steps(self.query, self.objective, self.only)
+        return self.fusion.steps(self.query, self.objective, self.only, key=self.key)
 
     def _answer(self, result: Result) -> ChatResponse:
         self._record(result)

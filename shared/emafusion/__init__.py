@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from emafusion._version import __version__
+from emafusion.budgets.budget import Budget, Budgets
 from emafusion.config import Candidate, Objective, Pool, Price
 from emafusion.errors import (
     AllCandidatesFailed,
     ArtefactError,
+    BudgetExceeded,
     ConfigError,
     EMAFusionError,
     LogError,
@@ -48,6 +50,9 @@ __all__ = [
     "AllCandidatesFailed",
     "ArtefactError",
     "Attempt",
+    "Budget",
+    "BudgetExceeded",
+    "Budgets",
     "CallableJudge",
     "Candidate",
     "ConfigError",

@@ -6,6 +6,7 @@ import pytest
 
 from emafusion import AllCandidatesFailed, Candidate, Fusion, Message, NoCandidateFits, Objective, Price, Reply, Usage
 from emafusion.asked import build_query
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import run
 from emafusion.judges.llm import LLMJudge
 from emafusion.policies.moves import Accept, Ask, Try
@@ -134,7 +135,7 @@ def test_within_a_tool_loop_the_candidate_stays() -> None:
 def test_a_tool_loop_leaves_its_candidate_when_that_fails() -> None:
     one = fusion(judges=())
     turn = [Message("user", "How warm is it in Rome today, in degrees?")]
-    one._bind(build_query(turn).session or "", "mid")
+    one.engine.bind(build_query(turn).session or "", Binding("mid"))
     query = build_query([*turn, Message("assistant", ""), Message("tool", "21")])
     result = run(one.steps(query), ScriptedTransport({"small": "21", "mid": RuntimeError("down"), "big": "21"}))
     assert result.decision.answered_by in {"small", "big"}

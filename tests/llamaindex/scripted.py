@@ -57,6 +57,7 @@ class ScriptedFusion:
     finished: list[Result] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     objectives: list[Objective | None] = field(default_factory=list)
+    routing_model: None = None
 
     @property
     def last(self) -> Decision | None:
@@ -74,7 +75,14 @@ class ScriptedFusion:
     def finish(self, query: Query, result: Result) -> None:
         self.finished.append(result)
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+    ) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
@@ -190,6 +198,6 @@ class ScriptedEMAFusion(EMAFusion):
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(candidates, **fields)
 
-    def _build(self) -> Any:
+    def _build(self, router: Any) -> Any:
         resolved = [resolve(c if isinstance(c, Candidate) else Candidate(c)) for c in self.candidates]
         return ScriptedFusion(Pool(resolved), self.script)

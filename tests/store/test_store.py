@@ -20,7 +20,7 @@ from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.log import read_log
 from emafusion.store import Store
-from emafusion.store.migrations import VERSION
+from emafusion.store.migrations.versions import VERSION
 from emafusion.store.writer import Writer
 from tests.store.decisions import answered
 
@@ -129,6 +129,41 @@ def test_the_queue_is_flushed_at_exit(path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
     assert query_all(path, "select count(*) from decisions") == [(300,)]
+
+
+def test_a_forked_process_writes_for_itself_and_is_flushed_at_its_end(path: Path) -> None:
+    program = (
+        "import multiprocessing, sys; from emafusion.store import Store; from tests.store.decisions import answered\n"
+        "store = Store(sys.argv[1])\n"
+        "def work(name):\n"
+        "    for i in range(50): store.record(*answered(f'{name}-{i}'))\n"
+        "work('parent')\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "children = [fork.Process(target=work, args=(f'child {n}',)) for n in range(2)]\n"
+        "for child in children: child.start()\n"
+        "for child in children: child.join()\n"
+        "assert [child.exitcode for child in children] == [0, 0]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "lost" not in done.stderr
+    assert query_all(path, "select count(*) from decisions") == [(150,)]
+    assert not [p for p in path.parent.iterdir() if p.suffix in (".tally", ".spill")]
+
+
+def test_characters_that_no_database_takes_are_replaced(url: str) -> None:
+    with Store(url) as store:
+        store.record(*answered("d1", question="half a \ud83d pair and a \0", calls=True))
+        assert store.feedback("d1", kind="truth", text="\udc00\0")
+        (decision,) = store.decisions()
+        assert store.dropped == 0
+    assert decision["text"] == "half a ? pair and a \ufffd"
+    assert decision["feedbacks"][0]["text"] == "?\ufffd"
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"install the driver|only SQLite and PostgreSQL"):
+        Store("mysql://user:swordfish@host/base")
 
 
 # -- export ------------------------------------------------------------------------------------------------------

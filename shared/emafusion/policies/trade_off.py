@@ -133,11 +133,11 @@ class Pacer:
 
 
 class TradeOff:
-    """Turns objectives into terms, for one pool."""
+    """Turns objectives into terms, for one pool; the pace of budgets goes on from the one ``before``."""
 
-    def __init__(self, pool: Pool, curve: Curve | None = None) -> None:
+    def __init__(self, pool: Pool, curve: Curve | None = None, *, before: TradeOff | None = None) -> None:
         self.pool, self.curve = pool, curve
-        self._pacers: dict[float, Pacer] = {}
+        self._pacers: dict[float, Pacer] = {} if before is None else dict(before._pacers)
         self._lock = threading.Lock()
 
     def terms(self, objective: Objective, prompt_tokens: int = 750) -> Terms:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from emafusion.errors import ConfigError
 from emafusion.store.records import Rated
+from emafusion.store.texts import storable
 
 __all__ = ["Kind", "score_that_counts", "stated"]
 
@@ -51,7 +52,9 @@ def stated(
         key = ":".join(part for part in (decision_id, kind, candidate, against) if part is not None)
     if not 0 < len(key) <= KEY_LENGTH:
         raise ConfigError(f"a feedback key must have 1 to {KEY_LENGTH} characters, got {len(key)}")
-    return Rated(key, decision_id, kind, candidate, against, None if score is None else float(score), text, at)
+    return Rated(
+        key, decision_id, kind, candidate, against, None if score is None else float(score), storable(text), at
+    )
 
 
 def score_that_counts(feedbacks: Iterable[Mapping[str, Any]], candidate: str, *, answered: bool = True) -> float | None:

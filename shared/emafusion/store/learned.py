@@ -11,8 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from emafusion.errors import ConfigError
+from emafusion.store.database import Database
 from emafusion.store.records import Learned
 from emafusion.store.tables import table
 from emafusion.store.upserts import insert_new
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from emafusion.learning.online.observation import Observation
 
-__all__ = ["forget", "learn", "next_ticks", "statistics"]
+__all__ = ["Sums", "learn"]
 
 
 def learn(connection: Connection, learned: Sequence[Learned]) -> None:
@@ -142,29 +145,41 @@ def _rewrite(connection: Connection, name: str, key: tuple[str, str], rows: list
     )
 
 
-def statistics(connection: Connection) -> dict[tuple[str, int], NDArray[np.float64]]:
-    """(candidate, epoch) -> sums."""
-    from sqlalchemy import select
+class Sums(Database):
+    """The store's learned sums."""
 
-    sums = table("statistics")
-    return {(r.candidate, r.epoch): vector_from_bytes(r[2]) for r in connection.execute(select(sums))}
+    def statistics(self) -> dict[tuple[str, int], NDArray[np.float64]]:
+        """(candidate, epoch) -> what all processes have learned and written by now."""
+        from sqlalchemy import select
+
+        rows = self._look(lambda connection: connection.execute(select(table("statistics"))).all())
+        return {(row.candidate, row.epoch): vector_from_bytes(row[2]) for row in rows}  # "values" is a method of rows
+
+    def next_ticks(self, n: int) -> int:
+        """The first of ``n`` decision numbers in a row that no other process gets; the very first is 0."""
+        if n < 1:
+            raise ConfigError(f"next_ticks hands out one number or more, not {n!r}")
+        return self._change(partial(_count_on, n=n))
+
+    def forget(self, candidate: str) -> None:
+        """Remove what was learned of a candidate, for good; what other processes have queued comes after that."""
+        self.flush()
+        self._change(partial(_forget, candidate=candidate))
 
 
-def forget(connection: Connection, candidate: str) -> None:
-    """Remove a candidate's sums, and what is needed to change them."""
-    from sqlalchemy import delete
-
-    for name in ("credits", "statistics"):
-        rows = table(name)
-        connection.execute(delete(rows).where(rows.c.candidate == candidate))
-
-
-def next_ticks(connection: Connection, count: int) -> int:
-    """The first of ``count`` decision numbers that nobody else gets."""
+def _count_on(connection: Connection, n: int) -> int:
     from sqlalchemy import select, update
 
     counters = table("counters")
     mine = counters.c.name == "ticks"
     insert_new(connection, counters, [{"name": "ticks", "value": 0}])
-    connection.execute(update(counters).where(mine).values(value=counters.c.value + count))
-    return int(connection.execute(select(counters.c.value).where(mine)).scalar_one()) - count
+    connection.execute(update(counters).where(mine).values(value=counters.c.value + n))
+    return int(connection.execute(select(counters.c.value).where(mine)).scalar_one()) - n
+
+
+def _forget(connection: Connection, candidate: str) -> None:
+    from sqlalchemy import delete
+
+    for name in ("credits", "statistics"):
+        rows = table(name)
+        connection.execute(delete(rows).where(rows.c.candidate == candidate))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emafusion.errors import ConfigError
-from emafusion.store.migrations import migrate
+from emafusion.store.migrations.versions import migrate
+from emafusion.store.texts import as_json
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -101,10 +100,9 @@ def connect(url: URL) -> Engine:
     from sqlalchemy.exc import SQLAlchemyError
 
     name = f"store {url.render_as_string(hide_password=True)}"
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        _load(url, name)
-        raise ConfigError(f"{name}: only SQLite and PostgreSQL are supported")
     _load(url, name)
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(f"{name}: only SQLite and PostgreSQL are supported")
     engine = create_engine(url, **_options(url))
     if url.get_backend_name() == "sqlite":
         _listen(engine)
@@ -133,7 +131,7 @@ def _load(url: URL, name: str) -> None:
 
 
 def _options(url: URL) -> dict[str, Any]:
-    options: dict[str, Any] = {"json_serializer": partial(json.dumps, default=str, ensure_ascii=False)}
+    options: dict[str, Any] = {"json_serializer": as_json}
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 10.0}  # another process may be writing
     else:

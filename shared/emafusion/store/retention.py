@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emafusion.store.opening import transact
-from emafusion.store.rows import first_part
 from emafusion.store.tables import table
+from emafusion.store.texts import first_part
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
+import multiprocessing.util
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from emafusion.errors import ConfigError
-from emafusion.store import learned, reading, registry, retention
+from emafusion.store import reading, retention
+from emafusion.store.database import now
 from emafusion.store.export import write_export
 from emafusion.store.feedback import Kind, stated
-from emafusion.store.opening import connect, is_outage, place_of, transact, url_of
+from emafusion.store.forks import Forks
+from emafusion.store.learned import Sums
+from emafusion.store.opening import connect, is_outage, place_of, url_of
+from emafusion.store.policies import Policies
 from emafusion.store.records import Learned, Made, Record, decode, encode
 from emafusion.store.recovery import recover, sign_off
 from emafusion.store.spill import Spill
@@ -24,18 +31,18 @@ from emafusion.store.writing import Batches
 from emafusion.types import Query, Result
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
 
     from emafusion.learning.online.observation import Observation
 
 __all__ = ["Store"]
 
-T = TypeVar("T")
+log = logging.getLogger("emafusion")
+
+FORKS = Forks()
 
 
-class Store:
+class Store(Policies, Sums):
     """Decisions, attempts, verdicts, feedback, learned sums and policies in a database.
 
     A request never waits for the database and never fails with it: records go to a bounded queue, and one thread
@@ -93,6 +100,7 @@ class Store:
         self._place = place_of(url, spill)
         self._engine = connect(url)
         self._start()
+        FORKS.watch(self)
 
     def _start(self) -> None:
         self._pending: dict[str, None] = {}
@@ -110,15 +118,31 @@ class Store:
         write = Batches(self._engine, self._pending, None if tally is None else tally.token)
         self._writer: Writer[Record] = Writer(write, is_outage, self.capacity, tally=tally, spills=spills, chore=chore)
         self._end = weakref.finalize(self, _close, self._writer, self._engine, self._tallies)  # runs at exit, too
+        if multiprocessing.parent_process() is not None:  # but not at that of multiprocessing's children
+            multiprocessing.util.Finalize(None, self._end, exitpriority=10)
 
     def _in_this_process(self) -> None:
-        """After a fork the thread and the connections belong to the parent: begin anew."""
         if self._process != os.getpid():
-            self._end.detach()
-            self._engine.dispose(close=False)
-            for tally in self._tallies:
-                tally.close()
+            self._abandon()
             self._start()
+
+    def _abandon(self) -> None:
+        """In a forked process: the thread, the connections and the files are the parent's."""
+        self._end.detach()
+        self._engine.dispose(close=False)
+        for tally in self._tallies:
+            tally.close()
+
+    def _before_fork(self) -> None:
+        """Hold the writing, and close the connections: SQLite must not be carried into a child while it is open."""
+        self._writer.pause()
+        self._engine.dispose()
+
+    def _after_fork(self, in_child: bool) -> None:
+        if in_child:
+            self._abandon()
+        else:
+            self._writer.resume()
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -127,7 +151,7 @@ class Store:
         self._in_this_process()
         decision_id = result.decision.id
         self._pending[decision_id] = None  # before it is queued: the thread takes it out again
-        if not self._writer.put(Made(query, result, _now(), self.store_text)):
+        if not self._writer.put(Made(query, result, now(), self.store_text)):
             self._pending.pop(decision_id, None)
 
     def feedback(
@@ -170,7 +194,7 @@ class Store:
             If it makes no sense: a score out of range, or a preference without two candidates.
         """
         self._in_this_process()
-        said = stated(decision_id, score, kind, key, candidate, against, text if self.store_text else None, _now())
+        said = stated(decision_id, score, kind, key, candidate, against, text if self.store_text else None, now())
         if not self._knows(decision_id):
             return False
         self._writer.put(said)
@@ -194,7 +218,7 @@ class Store:
         may be sent more than once, from any process.
         """
         self._in_this_process()
-        at = _now()
+        at = now()
         for observation in observations:
             self._writer.put(Learned(observation, at))
 
@@ -214,20 +238,16 @@ class Store:
         self.close()
 
     @property
+    def engine(self) -> Engine:
+        """The database, for what else is kept in it."""
+        return self._engine
+
+    @property
     def dropped(self) -> int:
         """Records that could not be kept in this process."""
         return self._writer.dropped
 
     # -- reading -----------------------------------------------------------------------------------------------
-
-    def _look(self, at: Callable[[Connection], T]) -> T:
-        self._in_this_process()
-        with self._engine.connect() as connection:
-            return at(connection)
-
-    def _change(self, how: Callable[[Connection], T]) -> T:
-        self._in_this_process()
-        return transact(self._engine, how)
 
     def decisions(self, limit: int | None = 100) -> list[dict[str, Any]]:
         """The newest decisions first (None: all), each a mapping.
@@ -249,76 +269,6 @@ class Store:
         self.flush()
         found = self._look(lambda connection: reading.decisions(connection, None, newest_first=False))
         return write_export(found, path)
-
-    # -- learned sums ------------------------------------------------------------------------------------------
-
-    def statistics(self) -> dict[tuple[str, int], NDArray[np.float64]]:
-        """(candidate, epoch) -> what all processes have learned and written by now."""
-        return self._look(learned.statistics)
-
-    def next_ticks(self, n: int) -> int:
-        """The first of ``n`` decision numbers in a row that no other process gets; the very first is 0."""
-        if n < 1:
-            raise ConfigError(f"next_ticks hands out one number or more, not {n!r}")
-        return self._change(lambda connection: learned.next_ticks(connection, n))
-
-    def forget(self, candidate: str) -> None:
-        """Remove what was learned of a candidate, for good."""
-        self.flush()
-        self._change(lambda connection: learned.forget(connection, candidate))
-
-    # -- policies ----------------------------------------------------------------------------------------------
-
-    def add_policy(self, id: str, artefact: bytes | None, note: str = "") -> None:
-        """Add a policy, the bytes of its ``router.json``, in the shadow; the same one again changes nothing.
-
-        Raises
-        ------
-        ConfigError
-            If the id is taken by another artefact.
-        """
-        if not 0 < len(id) <= 128:
-            raise ConfigError(f"a policy's id must have 1 to 128 characters, got {id!r}")
-        self._change(lambda connection: registry.add(connection, id, artefact, note, _now()))
-
-    def policies(self) -> list[dict[str, Any]]:
-        """All policies, oldest first: ``id``, ``created_at``, ``note``, ``status`` ("shadow", "incumbent", "retired"),
-        ``promotion`` (which promotion made it the incumbent, or None) and ``estimate``."""
-        return self._look(registry.listed)
-
-    def promote(self, id: str, estimate: Mapping[str, Any] | None = None) -> None:
-        """Let a policy serve, on the strength of an estimate; the incumbent retires in the same transaction.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such policy.
-        """
-        self._change(lambda connection: registry.promote(connection, id, estimate))
-
-    def roll_back(self) -> str:
-        """Retire the incumbent and let the policy serve that served before it; returns its id. Twice goes back by two.
-
-        Raises
-        ------
-        ConfigError
-            If none served before.
-        """
-        return self._change(registry.roll_back)
-
-    def incumbent(self) -> str | None:
-        """Id of the policy that serves; None: none was promoted. Cheap: one small query."""
-        return self._look(registry.incumbent)
-
-    def artefact(self, id: str) -> bytes | None:
-        """The bytes of a policy's ``router.json``; None where it was added without.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such policy.
-        """
-        return self._look(lambda connection: registry.artefact(connection, id))
 
     # -- retention ---------------------------------------------------------------------------------------------
 
@@ -345,24 +295,19 @@ class Store:
         return retention.redact(self._engine, before, session)
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc).replace(tzinfo=None)  # databases differ on time zones: all is UTC
-
-
 def _prune(engine: Engine, days: float) -> int:
-    return retention.prune(engine, _now() - timedelta(days=days))
+    return retention.prune(engine, now() - timedelta(days=days))
 
 
 def _close(writer: Writer[Record], engine: Engine, tallies: Sequence[Tally]) -> None:
     writer.close()
-    for tally in tallies[:1]:
-        try:
-            sign_off(engine, tally.token)
-            if writer.idle:
+    for tally in tallies[:1]:  # the first is this process's own
+        if writer.idle and not writer.away:
+            try:
+                sign_off(engine, tally.token)
                 tally.remove()
-        except Exception as error:
-            if not is_outage(error):
-                raise
+            except Exception as error:
+                log.debug("emafusion: the next process that opens the store tidies up, for now: %s", error)
     for tally in tallies:
         tally.close()  # what is left, the next process finds
     engine.dispose()

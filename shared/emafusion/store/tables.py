@@ -158,7 +158,7 @@ def metadata() -> MetaData:
         Column("note", Text, nullable=False),
         Column("artefact", LargeBinary),
         Column("status", String(16), nullable=False),  # shadow, incumbent or retired
-        Column("promotion", Integer),  # which promotion made it the incumbent; null: none did
+        Column("promotion", Integer),  # how many had been promoted when it was; null: never, or rolled back
         Column("estimate", JSON(none_as_null=True)),
         Index("one_incumbent", "status", unique=True, sqlite_where=incumbent, postgresql_where=incumbent),
     )
@@ -167,6 +167,27 @@ def metadata() -> MetaData:
         tables,
         Column("id", String(64), primary_key=True),
         Column("written", BigInteger, nullable=False),
+    )
+    Table(
+        "budget_windows",
+        tables,
+        Column("budget", String(128), primary_key=True),
+        Column("key", String(128), primary_key=True),
+        Column("start", BigInteger, primary_key=True, autoincrement=False),  # seconds since 1970 UTC; 0: for ever
+        Column("spent", BigInteger, nullable=False),
+        Column("reserved", BigInteger, nullable=False),
+    )
+    Table(
+        "budget_leases",
+        tables,
+        Column("id", String(64), primary_key=True),
+        Column("budget", String(128), nullable=False),
+        Column("key", String(128), nullable=False),
+        Column("start", BigInteger, nullable=False),
+        Column("amount", BigInteger, nullable=False),  # what is left of it
+        Column("reported", BigInteger, nullable=False),  # what was spent under it
+        Column("expires_at", Float, nullable=False, index=True),  # seconds since 1970 UTC
+        Column("charged", Boolean, nullable=False),
     )
     return tables
 

@@ -16,6 +16,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from emafusion.errors import ConfigError
+
 __all__ = ["Tally"]
 
 COUNTS = struct.Struct("<8sQQ")
@@ -40,14 +42,23 @@ class Tally:
 
     @classmethod
     def begin(cls, folder: Path, stem: str) -> Tally:
-        """A new file, locked before others can find it."""
-        token = uuid.uuid4().hex
-        path = folder / f"{stem}-{token}{SUFFIX}"
-        hidden = path.with_suffix(".new")
-        descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(descriptor, COUNTS.pack(MAGIC, 0, 0))
-        _lock(descriptor)
-        hidden.rename(path)
+        """A new file, locked before others can find it.
+
+        Raises
+        ------
+        ConfigError
+            If it cannot be made.
+        """
+        path = folder / f"{stem}-{uuid.uuid4().hex}{SUFFIX}"
+        hidden = path if sys.platform == "win32" else path.with_suffix(".new")  # Windows renames no open file
+        try:
+            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            os.write(descriptor, COUNTS.pack(MAGIC, 0, 0))
+            _lock(descriptor)
+            if hidden != path:
+                hidden.rename(path)
+        except OSError as error:
+            raise ConfigError(f"store: {str(folder)!r} must be a folder that can be written: {error}") from error
         return cls(path, descriptor)
 
     @classmethod
@@ -56,7 +67,7 @@ class Tally:
         name = re.compile(f"{re.escape(stem)}-[0-9a-f]{{32}}{re.escape(SUFFIX)}")
         for path in sorted(p for p in folder.iterdir() if name.fullmatch(p.name)):
             try:
-                descriptor = os.open(path, os.O_RDWR)
+                descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
             except OSError:  # another process was faster
                 continue
             if _lock(descriptor) and _still_there(path, descriptor):

@@ -72,6 +72,7 @@ class Writer(Generic[T]):
         self._spills = [*spills[1:], *spills[:1]]
         self._chore, self._chore_at = chore, time.monotonic()
         self._lock = threading.Lock()
+        self._writing, self._paused = threading.Lock(), False
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._closed = False
@@ -141,6 +142,16 @@ class Writer(Generic[T]):
             log.warning("emafusion: the store is closed, and lost %d record(s) in its time", self._dropped)
         self._closed = True
 
+    def pause(self, timeout: float = 5.0) -> None:
+        """Keep the thread from the database until :meth:`resume`, once it has done what it is at, or time is up."""
+        self._paused = self._writing.acquire(timeout=timeout)
+
+    def resume(self) -> None:
+        """Let the thread go on."""
+        if self._paused:
+            self._paused = False
+            self._writing.release()
+
     # -- on the thread -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -205,7 +216,8 @@ class Writer(Generic[T]):
         if not batch:
             return 0
         try:
-            self._write(batch, last)
+            with self._writing:
+                self._write(batch, last)
         except Exception as error:
             if self._is_outage(error):
                 self._complain("the store cannot be written, trying again", error)
@@ -291,7 +303,8 @@ class Writer(Generic[T]):
             return
         self._chore_at = time.monotonic() + CHORE_EVERY
         try:
-            self._chore()
+            with self._writing:
+                self._chore()
         except Exception as error:
             log.warning("emafusion: the store could not be pruned: %s", _first_line(error))
 

@@ -3,65 +3,7 @@
 One file a version, ``v001_decisions.py`` and so on, with a function ``upgrade(connection)`` that spells out every
 column itself. A version that was released is never edited. To change the schema: change :mod:`emafusion.store.tables`,
 which is what queries are written against, add a file here that gets an older database there, and append it to
-``VERSIONS``. A test compares what all migrations leave behind with those tables.
-
-A database remembers which versions it has had. All that are missing are applied in one transaction, one process at a
-time.
+``VERSIONS`` in ``versions.py``. A test compares what all migrations leave behind with those tables.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
-
-from emafusion.errors import ConfigError
-from emafusion.store.migrations import v001_decisions, v002_learning
-from emafusion.store.tables import table
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-__all__ = ["VERSION", "VERSIONS", "migrate"]
-
-VERSIONS: tuple[Callable[[Connection], None], ...] = (v001_decisions.upgrade, v002_learning.upgrade)
-VERSION = len(VERSIONS)
-
-ADVISORY_LOCK = 0x656D6166757365  # "emafuse": what PostgreSQL's migrating processes wait for
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database to the newest version, inside the connection's transaction, which must be a writer's.
-
-    Raises
-    ------
-    ConfigError
-        If it was written by a newer version of the package.
-    """
-    from sqlalchemy import func, insert, select
-
-    if _version(connection) == VERSION:
-        return
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-    now = _version(connection)  # again: another process may have migrated meanwhile
-    if now > VERSION:
-        raise ConfigError(
-            f"the store has schema version {now}, but this version of emafusion only knows {VERSION}: "
-            "install the newer emafusion that wrote it, or name another store"
-        )
-    versions = table("schema_version")
-    versions.create(connection, checkfirst=True)
-    for number in range(now + 1, VERSION + 1):
-        VERSIONS[number - 1](connection)
-        applied = datetime.now(timezone.utc).replace(tzinfo=None)
-        connection.execute(insert(versions).values(version=number, applied_at=applied))
-
-
-def _version(connection: Connection) -> int:
-    from sqlalchemy import func, inspect, select
-
-    versions = table("schema_version")
-    if not inspect(connection).has_table(versions.name):
-        return 0
-    return connection.execute(select(func.max(versions.c.version))).scalar() or 0
