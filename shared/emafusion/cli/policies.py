@@ -16,12 +16,11 @@ from emafusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from sqlalchemy import Engine
 
     from emafusion.evaluation.first_moves import FirstMoves, RouterPolicy
     from emafusion.evaluation.gate import Comparison
     from emafusion.evaluation.off_policy import Estimate
-    from emafusion.store import Store
+    from emafusion.store.existing import ExistingStore
 
 __all__ = ["StorePath", "gate", "policies", "rollback"]
 
@@ -62,7 +61,7 @@ def gate(
     """Compare a new policy with the one that serves, on stored traffic; promote it if that shows it to be better."""
     from emafusion.evaluation.gate import compare
     from emafusion.store.choices import choices
-    from emafusion.store.existing import open_existing
+    from emafusion.store.existing import ExistingStore
 
     if force and not promote:
         raise ConfigError("--force belongs to --promote")
@@ -71,33 +70,36 @@ def gate(
     given = any(value is not None for value in (usd_per_query, usd_value, quality_floor))
     objective = objective_of(usd_per_query, usd_value, quality_floor) if given else None
     start = None if since is None else _time(since)
-    engine = open_existing(store)
-    try:
-        contender = _contender(engine, router)
-        start = start or contender.since
+    with ExistingStore(store) as opened:
+        contender = _contender(opened, router)
         if promote and contender.encoder.startswith("tfidf"):
             raise ConfigError(
                 "the router was fitted with an encoder of its own, which a store does not keep: "
                 "fit it with --encoder default to promote it"
             )
-        with progress_bar() as report, engine.connect() as connection:
+        start = start or contender.since
+        with progress_bar() as report, opened.engine.connect() as connection:
             total = min(_count(connection, start), limit or 10**18) or 1
             comparison = compare(
                 choices(connection, since=start, limit=limit or None),
                 contender.policy,
-                _incumbent(engine),
+                _incumbent(opened),
                 objective=objective,
                 progress=lambda done: report("asking both policies", done / total),
             )
-    finally:
-        engine.dispose()
-    promoted = promote and (comparison.passes or force)
-    if promote:
-        _keep(store, contender, comparison, promoted=promoted)
-    content: dict[str, Any] = {"store": _shown(store), "since": None if start is None else f"{start.isoformat()}Z"}
+        promoted = promote and (comparison.passes or force)
+        if promote and contender.content is not None:
+            opened.add_policy(contender.policy.id, contender.content, "at the gate")
+        if promoted:
+            opened.promote(contender.policy.id, comparison.as_dict())
+        content: dict[str, Any] = {"store": opened.name, "since": None if start is None else f"{start.isoformat()}Z"}
     content |= comparison.as_dict()
-    content |= {"promoted": promoted, "forced": promoted and not comparison.passes, "held_out": start is not None}
-    content["kept_in_shadow"] = promote and not promoted
+    content |= {
+        "promoted": promoted,
+        "forced": promoted and not comparison.passes,
+        "kept_in_shadow": promote and not promoted,
+        "held_out": start is not None,
+    }
     show(content, as_json=as_json, tables=lambda console: _gate_tables(console, comparison, content))
     if promote and not promoted:
         raise typer.Exit(1)
@@ -105,30 +107,23 @@ def gate(
 
 def rollback(store: StorePath, as_json: Annotated[bool, JSON] = False) -> None:
     """Let the policy serve again that served before the incumbent."""
-    with _opened(store) as opened:
-        before, now = opened.incumbent(), opened.roll_back()
-    content = {"store": _shown(store), "from": before, "to": now}
-    show(
-        content,
-        as_json=as_json,
-        tables=lambda console: console.print(f"Rolled back from {before} to {now}.", highlight=False, markup=False),
-    )
+    from emafusion.store.existing import ExistingStore
+
+    with ExistingStore(store) as opened:
+        content = {"store": opened.name, "from": opened.incumbent(), "to": opened.roll_back()}
+    said = f"Rolled back from {content['from']} to {content['to']}."
+    show(content, as_json=as_json, tables=lambda console: console.print(said, highlight=False, markup=False))
 
 
 def policies(store: StorePath, as_json: Annotated[bool, JSON] = False) -> None:
     """List the policies of a store: which serves, which wait in shadow, which have served."""
-    from emafusion.store import registry
-    from emafusion.store.existing import open_existing
+    from emafusion.store.existing import ExistingStore
 
-    engine = open_existing(store)
-    try:
-        with engine.connect() as connection:
-            found = registry.listed(connection)
-    finally:
-        engine.dispose()
+    with ExistingStore(store) as opened:
+        name, found = opened.name, opened.policies()
     for row in found:
         row["created_at"] = row["created_at"].isoformat(timespec="seconds") + "Z"
-    content = {"store": _shown(store), "policies": found}
+    content = {"store": name, "policies": found}
     show(content, as_json=as_json, tables=lambda console: policy_table(console, found))
 
 
@@ -155,40 +150,35 @@ def policy_table(console: Console, found: list[dict[str, Any]]) -> None:
 # -- parts of the gate -----------------------------------------------------------------------------------------
 
 
-def _contender(engine: Engine, router: Path | None) -> _Contender:
+def _contender(store: ExistingStore, router: Path | None) -> _Contender:
     from emafusion.evaluation.first_moves import RouterPolicy
     from emafusion.routers.artefact import load_router, parse_router
-    from emafusion.store import registry
 
-    with engine.connect() as connection:
-        listed = registry.listed(connection)
-        if router is None:
-            waiting = [row for row in listed if row["status"] == "shadow"]
-            if not waiting:
-                raise ConfigError("the store has no policy in shadow: give --router router.json")
-            newest = waiting[-1]
-            content = registry.artefact(connection, newest["id"])
-            if content is None:
-                raise ConfigError(f"policy {newest['id']!r} has no artefact to compare: give --router router.json")
-            model = parse_router(content, f"policy {newest['id']!r}")
-            return _Contender(RouterPolicy.of(newest["id"], model), model.encoder, None, newest["created_at"])
-    model = load_router(router)
-    content = router.read_bytes()
-    name = f"{router.stem[:100]}-{hashlib.sha256(content).hexdigest()[:8]}"
+    listed = store.policies()
+    if router is None:
+        waiting = [row for row in listed if row["status"] == "shadow"]
+        if not waiting:
+            raise ConfigError("the store has no policy in shadow: give --router router.json")
+        id, added = waiting[-1]["id"], waiting[-1]["created_at"]
+        content = store.artefact(id)
+        if content is None:
+            raise ConfigError(f"policy {id!r} has no artefact to compare: give --router router.json")
+        model = parse_router(content, f"policy {id!r}")
+        return _Contender(RouterPolicy.of(id, model), model.encoder, None, added)
+    model, content = load_router(router), router.read_bytes()
+    id = f"{router.stem[:100]}-{hashlib.sha256(content).hexdigest()[:8]}"
     known = {row["id"]: row["created_at"] for row in listed}
-    policy = RouterPolicy.of(name, model, encoder=encoder_of(model, router))
-    return _Contender(policy, model.encoder, content, known.get(name))
+    policy = RouterPolicy.of(id, model, encoder=encoder_of(model, router))
+    return _Contender(policy, model.encoder, content, known.get(id))
 
 
-def _incumbent(engine: Engine) -> FirstMoves:
+def _incumbent(store: ExistingStore) -> FirstMoves:
     """The policy that serves: through its router where it has one, else as its decisions recorded it."""
     from emafusion.evaluation.first_moves import RecordedPolicy, RouterPolicy
     from emafusion.routers.artefact import parse_router
-    from emafusion.store import registry
 
-    with engine.connect() as connection:
-        id = registry.incumbent(connection)
-        content = None if id is None else registry.artefact(connection, id)
+    id = store.incumbent()
+    content = None if id is None else store.artefact(id)
     if id is None or content is None:
         return RecordedPolicy(id or "what served")
     return RouterPolicy.of(id, parse_router(content, f"policy {id!r}"))
@@ -202,31 +192,6 @@ def _count(connection: Any, since: datetime | None) -> int:
     rows = table("decisions")
     counted = select(func.count()).select_from(rows)
     return int(connection.execute(counted if since is None else counted.where(rows.c.created_at >= since)).scalar_one())
-
-
-def _keep(store: str, contender: _Contender, comparison: Comparison, *, promoted: bool) -> None:
-    """Put the policy into the store, in shadow or to serve."""
-    id = contender.policy.id
-    with _opened(store) as opened:
-        if contender.content is not None:
-            opened.add_policy(id, contender.content, "at the gate")
-        if promoted:
-            opened.promote(id, comparison.as_dict())
-
-
-def _opened(store: str) -> Store:
-    from emafusion.store import Store
-    from emafusion.store.existing import check_exists
-
-    check_exists(store)
-    return Store(store)
-
-
-def _shown(store: str) -> str:
-    """The store's name without a password."""
-    from emafusion.store.opening import url_of
-
-    return url_of(store).render_as_string(hide_password=True) if "://" in store else store
 
 
 def _time(text: str) -> datetime:
