@@ -27,7 +27,6 @@ __all__ = ["StorePath", "gate", "policies", "rollback"]
 StorePath = Annotated[
     str, typer.Argument(help="The store: an SQLite file, or postgresql+psycopg://user@host/database.")
 ]
-LIMIT = 20_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def gate(
         str | None,
         typer.Option(metavar="TIME", help="Only decisions from then on (ISO 8601, UTC), which it has not learned."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Newest decisions to look at; 0: all.")] = LIMIT,
+    limit: Annotated[int, typer.Option(help="Newest decisions to look at; 0: all.")] = 0,
     usd_per_query: UsdPerQuery = None,
     usd_value: UsdValue = None,
     quality_floor: QualityFloor = None,
