@@ -80,16 +80,6 @@ def plain(parsed: Any) -> Any:
     return parsed.model_dump() if isinstance(parsed, BaseModel) else parsed
 
 
-@paths
-@methods
-@ways
-async def test_the_answer_is_an_instance_of_the_schema(
-    llm: ChatEMAFusion, moves: tuple[Move, ...], method: str, way: str
-) -> None:
-    parsed = await read(scripted(llm, *moves).with_structured_output(Booking, method=method), way)
-    assert parsed == Booking(city="Rome", people=3)
-
-
 @schemas
 @methods
 @ways
