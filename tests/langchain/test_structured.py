@@ -103,6 +103,11 @@ async def test_include_raw_gives_the_message_with_its_decision(
     assert output["raw"].usage_metadata["input_tokens"] > 0
 
 
+async def test_json_mode_needs_no_schema(llm: ChatEMAFusion) -> None:
+    runnable = llm.with_structured_output(method="json_mode")
+    assert runnable.invoke(ASK) == await runnable.ainvoke(ASK) == WANTED
+
+
 def test_strict_reaches_the_candidate(llm: ChatEMAFusion, server: LoopbackServer) -> None:
     llm.with_structured_output(Booking, method="function_calling", strict=True).invoke(ASK)
     assert server.requests[0]["tools"][0]["function"]["strict"] is True

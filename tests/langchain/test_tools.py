@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
 
 from emafusion.policies.moves import Accept, Ask, Move, Try
 from langchain_emafusion import ChatEMAFusion
@@ -180,19 +182,24 @@ def test_an_agents_own_middleware_may_change_what_is_asked(llm: ChatEMAFusion, s
     assert [t["function"]["name"] for t in server.requests[0]["tools"]] == ["multiply"]
 
 
-def test_an_agent_answers_in_a_schema(llm: ChatEMAFusion, server: LoopbackServer) -> None:
-    from langchain.agents.structured_output import ToolStrategy
-    from pydantic import BaseModel
+class Total(BaseModel):
+    """The total."""
 
-    class Total(BaseModel):
-        """The total."""
+    total: int
 
-        total: int
 
-    server.add(LoopbackModel("dear", tool_script=[[{"name": "Total", "arguments": {"total": 42}}]]))
-    agent: Any = create_agent(
-        scripted(llm, Try(("dear",), commit=True)), [multiply], response_format=ToolStrategy(Total)
-    )
+@paths
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
+def test_an_agent_answers_in_a_schema(
+    llm: ChatEMAFusion, server: LoopbackServer, moves: tuple[Move, ...], strategy: Any
+) -> None:
+    """By a tool of the agent's own, or in the provider's way, for which OpenAI wants all tools to be strict."""
+    total = '{"total": 42}'
+    turns: dict[Any, Any] = {ToolStrategy: [{"name": "Total", "arguments": {"total": 42}}], ProviderStrategy: total}
+    for name in ("cheap", "dear"):
+        call = [{"name": "multiply", "arguments": {"a": 6, "b": 7}}]
+        server.add(LoopbackModel(name, tool_script=[call, turns[strategy]]))
+    agent: Any = create_agent(scripted(llm, *moves), [multiply], response_format=strategy(Total))
     assert agent.invoke({"messages": [HumanMessage(ASK)]})["structured_response"] == Total(total=42)
 
 
