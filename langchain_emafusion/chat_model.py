@@ -351,7 +351,7 @@ class ChatEMAFusion(BaseChatModel):
         return self.bind(tools=tool_specs(tools, strict), **kwargs)
 
     def with_structured_output(
-        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+        self, schema: dict[str, Any] | type | None = None, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
         """Answers as instances of ``schema``: routed first, then asked for in the candidate's own way.
 

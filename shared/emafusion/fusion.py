@@ -327,7 +327,7 @@ class Fusion:
         try:
             self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
             self.last = decision
-            self._decisions.put(decision.id, decision)
+            self._decisions.put(decision.id, _without_natives(decision))
             self._questions.put(decision.id, query.text)
             if self.store is not None:
                 self.store.record(query, result)
@@ -495,3 +495,9 @@ class Fusion:
         from emafusion.routers.artefact import save_router
 
         save_router(self.routing_model, path)
+
+
+def _without_natives(decision: Decision) -> Decision:
+    """The decision without the frameworks' own answer objects, which hold more than all else that is remembered."""
+    bare = (a if a.reply is None else replace(a, reply=replace(a.reply, native=None)) for a in decision.attempts)
+    return replace(decision, attempts=tuple(bare))
