@@ -52,6 +52,7 @@ _OFFER = "emafusion_offer"
 _BUILT_FROM = frozenset(
     {
         "abstain_below",
+        "budgets",
         "candidates",
         "encoder",
         "judges",
@@ -157,9 +158,9 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
         Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
-        self._fusion = self._build(self.router)
+        self._fusion = self._build(self.router, self.store)
 
-    def _build(self, router: Any) -> Fusion:
+    def _build(self, router: Any, store: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
@@ -169,7 +170,7 @@ class EMAFusion(FunctionCallingLLM):
             router=router,
             judges=self.judges,
             encoder=self.encoder,
-            store=self.store,
+            store=store,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
@@ -353,12 +354,15 @@ class EMAFusion(FunctionCallingLLM):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
         """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
-        copy has a core of its own, which starts from the same fitted router."""
-        copied = super().model_copy(update=dict(update or {}))
+        copy has a core of its own, over the same fitted router, store and budgets where these are not updated."""
+        changed = dict(update or {})
+        copied = super().model_copy(update=changed)
         Retries(copied.max_retries, copied.max_retry_wait)
-        if _BUILT_FROM & (update or {}).keys():
-            fitted = self._fusion.routing_model
-            copied._fusion = copied._build(copied.router if fitted is None or "router" in (update or {}) else fitted)
+        if _BUILT_FROM & changed.keys():
+            router = copied.router if "router" in changed else self._fusion.routing_model or self.router
+            copied._fusion = copied._build(router, copied.store if "store" in changed else self._fusion.store)
+            if not {"budgets", "store"} & changed.keys():
+                copied._fusion.share_ledger(self._fusion)
         return copied
 
     def __copy__(self) -> EMAFusion:

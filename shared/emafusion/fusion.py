@@ -312,6 +312,10 @@ class Fusion:
         purse = RequestPurse(self._budgets, self._ledger, self.model, query, key)
         return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
 
+    def share_ledger(self, other: Fusion) -> None:
+        """Count spending in the ledger of ``other``: under the same budgets, both together may spend what one may."""
+        self._ledger = other._ledger
+
     def budgets(self) -> list[dict[str, Any]]:
         """How the budgets stand in the windows that are open now, one dict for each budget and key.
 

@@ -198,6 +198,6 @@ class ScriptedEMAFusion(EMAFusion):
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(candidates, **fields)
 
-    def _build(self, router: Any) -> Any:
+    def _build(self, router: Any, store: Any) -> Any:
         resolved = [resolve(c if isinstance(c, Candidate) else Candidate(c)) for c in self.candidates]
         return ScriptedFusion(Pool(resolved), self.script)

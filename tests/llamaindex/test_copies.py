@@ -11,6 +11,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms import MockLLM
 
+from emafusion import Budget
 from emafusion.config import Candidate, Objective, Price
 from emafusion.errors import AllCandidatesFailed, ConfigError
 from llamaindex_emafusion import EMAFusion
@@ -64,6 +65,18 @@ def test_what_was_fitted_goes_along(llm: EMAFusion) -> None:
     ]
     llm.fit(log)
     assert llm.model_copy(update={"stream_mode": "live"}).fusion.routing_model is llm.fusion.routing_model is not None
+
+
+def test_a_copy_spends_from_the_same_budget(clients: Clients) -> None:
+    llm = EMAFusion([clients.candidate("cheap")], judges=[], budgets=[Budget(1.0)])
+    twin = llm.model_copy(update={"stream_mode": "buffered"})
+    llm.complete("hi")
+    (before,) = llm.fusion.budgets()
+    twin.complete("hi")
+    (after,) = llm.fusion.budgets()
+    assert after["spent"] == pytest.approx(2 * before["spent"])
+    (own,) = llm.model_copy(update={"budgets": [Budget(2.0)]}).fusion.budgets() or [{"spent": 0.0}]
+    assert own["spent"] == 0.0
 
 
 def test_an_assignment_that_could_not_take_effect_is_refused(llm: EMAFusion) -> None:
