@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from emafusion.budgets.batch import Batch
 from emafusion.budgets.budget import Budget, Budgets
 from emafusion.budgets.ledger import Ledger
-from emafusion.budgets.purse import RequestPurse
+from emafusion.budgets.purse import Allowance, RequestPurse
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Steps
 from emafusion.engine.paying import Budgeted
@@ -277,6 +278,7 @@ class Fusion:
         only: Collection[str] | None = None,
         *,
         key: str | None = None,
+        within: Allowance | None = None,
     ) -> Steps:
         """The steps that answer ``query``; give them to a driver.
 
@@ -286,14 +288,16 @@ class Fusion:
             Confines the choice of candidates.
         key
             Whose request it is, for budgets per key.
+        within
+            A budget that it shares with the other requests of a batch (:meth:`batch`).
         """
         wanted = objective or self.objective
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
-        if self._budgets is None:
+        if self._budgets is None and within is None:
             return self.engine.steps(query, wanted, terms, only)
-        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key)
+        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
         return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
 
     def budgets(self) -> list[dict[str, Any]]:
@@ -304,6 +308,18 @@ class Fusion:
         reported (every few seconds); what they have leased counts as reserved.
         """
         return [] if self._budgets is None else self._ledger.standing(tuple(self._budgets))
+
+    def assign(self, queries: Sequence[Query], usd: float) -> tuple[str | None, ...]:
+        """Which candidate each query of a batch is best sent to, so that all together are expected to cost ``usd``.
+
+        The sum of the forecast probabilities of a good answer is highest (:mod:`emafusion.policies.assignment`). None:
+        the budget does not reach for this query. No model is called.
+        """
+        return Batch(self, queries, usd).assignment(range(len(queries)))
+
+    def batch(self, queries: Sequence[Query], usd: float) -> Batch:
+        """A batch of requests under one budget that is never exceeded."""
+        return Batch(self, queries, usd)
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
