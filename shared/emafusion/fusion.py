@@ -19,9 +19,10 @@ from emafusion.assembly import (
     judges_models,
     own_model,
 )
+from emafusion.budgets.batch import Batch
 from emafusion.budgets.budget import Budget, Budgets
 from emafusion.budgets.ledger import Ledger
-from emafusion.budgets.purse import RequestPurse
+from emafusion.budgets.purse import Allowance, RequestPurse
 from emafusion.config import Candidate, Objective, Pool, Price
 from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Steps
@@ -291,6 +292,7 @@ class Fusion:
         only: Collection[str] | None = None,
         *,
         key: str | None = None,
+        within: Allowance | None = None,
     ) -> Steps:
         """The steps that answer ``query``; give them to a driver.
 
@@ -300,6 +302,8 @@ class Fusion:
             Confines the choice of candidates.
         key
             Whose request it is, for budgets per key.
+        within
+            A budget that it shares with the other requests of a batch (:meth:`batch`).
         """
         if self._watch is not None:
             self._follow(self._watch.poll())
@@ -307,9 +311,9 @@ class Fusion:
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
-        if self._budgets is None:
+        if self._budgets is None and within is None:
             return self.engine.steps(query, wanted, terms, only)
-        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key)
+        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
         return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
 
     def share_ledger(self, other: Fusion) -> None:
@@ -324,6 +328,18 @@ class Fusion:
         reported (every few seconds); what they have leased counts as reserved.
         """
         return [] if self._budgets is None else self._ledger.standing(tuple(self._budgets))
+
+    def assign(self, queries: Sequence[Query], usd: float) -> tuple[str | None, ...]:
+        """Which candidate each query of a batch is best sent to, so that all together are expected to cost ``usd``.
+
+        The sum of the forecast probabilities of a good answer is highest (:mod:`emafusion.policies.assignment`). None:
+        the budget does not reach for this query. No model is called.
+        """
+        return Batch(self, queries, usd).assignment(range(len(queries)))
+
+    def batch(self, queries: Sequence[Query], usd: float) -> Batch:
+        """A batch of requests under one budget that is never exceeded."""
+        return Batch(self, queries, usd)
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
