@@ -149,7 +149,7 @@ class OnlineLearner:
     def standing(self, names: tuple[str, ...]) -> Standing:
         """How much is known of these candidates."""
         posterior = self._posterior(names)
-        return Standing(np.sqrt(posterior.own[:, 0, 0]), posterior.weight, posterior.answers)
+        return Standing(np.sqrt(posterior.own), posterior.weight, posterior.answers)
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""
