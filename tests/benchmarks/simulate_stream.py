@@ -271,7 +271,9 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
                 table.add_row(f"{value:g} USD", *(waited([r[n]["after"] for r in rows], goal) for n in first))
         shown.append(table)
 
-    table = Table(title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the last of {PASSES} passes")
+    table = Table(
+        title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the last of {PASSES} passes"
+    )
     table.add_column("a good answer's worth", justify="right")
     first = next((r for v in values for r in of("biased", v)), {})
     for name in first:
