@@ -30,7 +30,7 @@ from emafusion.engine.paying import Budgeted
 from emafusion.engine.steps import StreamMode
 from emafusion.errors import ConfigError, EMAFusionError
 from emafusion.explanation import Explanation
-from emafusion.grading import graded
+from emafusion.feedback import REMEMBERED, Feedback
 from emafusion.judges.base import Judge
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
@@ -45,12 +45,8 @@ if TYPE_CHECKING:
     from emafusion.learning.online.settings import Learning
     from emafusion.learning.policy_watch import PolicyWatch, Promoted
     from emafusion.store import Store
-    from emafusion.store.feedback import Kind
 
 __all__ = ["Fusion"]
-
-REMEMBERED = 4096
-"""Decisions and bound sessions kept in memory."""
 
 log = logging.getLogger("emafusion")
 
@@ -129,10 +125,10 @@ class Fusion:
         self.pool = Pool([self._resolved(c) for c in candidates])
         self.objective = objective or Objective()
         self._check_reference(self.objective)
-        self._decisions, self._questions = Recent[Decision](REMEMBERED), Recent[str](REMEMBERED)
         self._sessions = Recent[Binding](REMEMBERED)
         self.store = self._open_store(store)
         self._learning = self._loop(learning, LazyEncoder(encoder))
+        self._feedback = Feedback(self.store, self._learning)
         self._assembly = Assembly(
             judges=None if judges is None else tuple(judges),
             judge_models=judges_models(judges or (), self.pool, resolve),
@@ -347,8 +343,7 @@ class Fusion:
         try:
             self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
             self.last = decision
-            self._decisions.put(decision.id, _without_natives(decision))
-            self._questions.put(decision.id, query.text)
+            self._feedback.remember(query, decision)
             if self.store is not None:
                 self.store.record(query, result)
             if self._learning is not None:
@@ -363,7 +358,7 @@ class Fusion:
 
     def decision(self, id: str) -> Decision | None:
         """A recent decision by its id."""
-        return self._decisions.get(id)
+        return self._feedback.decision(id)
 
     def explain(self, query: Query, objective: Objective | None = None) -> Explanation:
         """Dry run: what would be asked first, and why. No model is called."""
@@ -411,20 +406,16 @@ class Fusion:
         ConfigError
             If it makes no sense, the decision is unknown, or a truth cannot be compared with the answers.
         """
-        given = [score is not None, thumbs is not None, truth is not None, preferred is not None or over is not None]
-        if sum(given) != 1:
+        given = {"score": score, "thumbs": thumbs, "truth": truth, "preferred": preferred or over}
+        said = [name for name, value in given.items() if value is not None]
+        if len(said) != 1:
             raise ConfigError("feedback is one of score=, thumbs=, truth=, or preferred= with over=")
         if preferred is not None or over is not None:
-            self._prefer(decision_id, preferred, over, key)
+            self._feedback.prefer(decision_id, preferred, over, key)
         elif truth is not None:
-            self._compare(decision_id, truth, key)
+            self._feedback.compare(decision_id, truth, key)
         else:
-            kind: Kind = "score" if thumbs is None else "thumbs"
-            told = float(thumbs) if thumbs is not None else score
-            if not isinstance(told, (int, float)) or not 0.0 <= told <= 1.0:
-                raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
-            self._keep(decision_id, float(told), kind=kind, key=key)
-            self._teach(decision_id, float(told))
+            self._feedback.score(decision_id, score if thumbs is None else float(thumbs), said[0], key)
 
     def signal(self, decision_id: str, signal: Signal) -> None:
         """Tell of a reaction that speaks against the answer of a decision, without being sure.
@@ -433,67 +424,13 @@ class Fusion:
         ----------
         signal
             "schema_failure" (what came after could not use it), "retried" or "rephrased" (the user asked again).
+
+        Raises
+        ------
+        ConfigError
+            If the decision is unknown.
         """
-        self._keep(decision_id, 0.0, kind="implicit", key=f"{decision_id}:{signal}")
-        answered_by = self._answered_by(decision_id)
-        if self._learning is not None and answered_by is not None:
-            self._learning.signal(decision_id, answered_by, signal)
-
-    def _answered_by(self, decision_id: str) -> str | None:
-        decision = self._decisions.get(decision_id)
-        if decision is not None:
-            return decision.answered_by
-        row = None if self.store is None else self.store.decision(decision_id)
-        return None if row is None else str(row["answered_by"])
-
-    def _keep(self, decision_id: str, score: float | None, **said: Any) -> None:
-        """Put feedback into the store. Raises if nobody knows the decision."""
-        known = decision_id in self._decisions
-        if self.store is not None:
-            known = self.store.feedback(decision_id, score, **said) or known
-        if not known:
-            raise ConfigError(
-                f"no decision has the id {decision_id!r}: take it from response_metadata['emafusion']['id'], and give "
-                f"store='emafusion.sqlite' if feedback comes later than {REMEMBERED} requests or in another process"
-            )
-
-    def _teach(self, decision_id: str, score: float) -> None:
-        if self._learning is None:
-            return
-        from emafusion.learning.online.rewards import told
-        from emafusion.store.export import agreeing_with
-
-        decision = self._decisions.get(decision_id)
-        if decision is not None:
-            self._learning.told(decision_id, told(decision, score))
-        elif self.store is not None and (row := self.store.decision(decision_id)) is not None:
-            self._learning.told(decision_id, dict.fromkeys(agreeing_with(row), score))
-
-    def _compare(self, decision_id: str, truth: str, key: str | None) -> None:
-        decision, question = self._decisions.get(decision_id), self._questions.get(decision_id)
-        responses: Mapping[str, str] = {}
-        answered_by = "" if decision is None else decision.answered_by
-        if decision is not None:
-            responses = {a.candidate: a.reply.text for a in decision.attempts if a.reply is not None}
-        elif self.store is not None and (row := self.store.decision(decision_id)) is not None:
-            question, answered_by = row["text"], row["answered_by"]
-            responses = {a["candidate"]: a["response"] for a in row["attempts"] if a["response"] is not None}
-        scores = graded(question or "", responses, truth)
-        if responses and not scores:
-            raise ConfigError(
-                f"the truth {truth[:60]!r} cannot be compared with what was answered (free text, or no text is kept): "
-                "grade the answer yourself and give feedback(id, score=...)"
-            )
-        self._keep(decision_id, scores.get(answered_by), kind="truth", key=key, text=truth)
-        if self._learning is not None:
-            self._learning.told(decision_id, scores)
-
-    def _prefer(self, decision_id: str, preferred: str | None, over: str | None, key: str | None) -> None:
-        if not preferred or not over or preferred == over:
-            raise ConfigError("a preference names two candidates: feedback(id, preferred='one', over='another')")
-        self._keep(decision_id, None, kind="preference", candidate=preferred, against=over, key=key)
-        if self._learning is not None:
-            self._learning.preferred(decision_id, preferred, over, key)
+        self._feedback.signal(decision_id, signal)
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -515,9 +452,3 @@ class Fusion:
         from emafusion.routers.artefact import save_router
 
         save_router(self.routing_model, path)
-
-
-def _without_natives(decision: Decision) -> Decision:
-    """The decision without the frameworks' own answer objects, which hold more than all else that is remembered."""
-    bare = (a if a.reply is None else replace(a, reply=replace(a.reply, native=None)) for a in decision.attempts)
-    return replace(decision, attempts=tuple(bare))
