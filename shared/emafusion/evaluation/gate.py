@@ -2,8 +2,8 @@
 
 It is promoted only where the lower bound of the difference is above zero; else it stays in shadow. The bound holds at
 any number of decisions, so the gate may be asked after every one of them: over its whole life a policy that is no
-better is promoted with probability at most 0.05. A policy must not be judged on decisions that it was fitted on: give
-those that came after.
+better is promoted with probability at most 0.05, as long as all looks begin with the same decision. A policy must not
+be judged on decisions that it was fitted on: give those that came after.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ answer's quality less the decision's cost, both in good answers: ``quality - cos
 * **Lower bound.** A bettor stakes capital on the policy, decision by decision. If it is worth no more than ``m`` the
   capital ever grows 20-fold with probability at most 0.05 (Ville's inequality; Waudby-Smith and others, arXiv
   2210.10768). It holds from the first decision on and may be computed after each, because predictions and stakes know
-  only what came before. :mod:`emafusion.estimators.certificate` bets in the same way on one sample of fixed size.
+  only what came before (but for the share of known truths and the greatest cost, which are taken as given).
+  :mod:`emafusion.estimators.certificate` bets in the same way on one sample of fixed size.
 * **Clipping.** A bet needs a greatest loss, not a greatest gain. So weights stay whole, and the direct model is cut
   where weight times model would exceed what may be lost, which keeps the mean. A first move that the logging policy
   made with probability under ``1 / CLIP`` cannot be weighed: in the bound it counts as worthless for the policy that is
