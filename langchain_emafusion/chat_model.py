@@ -21,7 +21,7 @@ from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.tokens import count_messages, count_tokens
-from langchain_emafusion import hooks, runs
+from langchain_emafusion import batches, hooks, runs
 from langchain_emafusion.identity import identity_of
 from langchain_emafusion.messages import core_messages
 from langchain_emafusion.profile import common_profile
@@ -242,6 +242,47 @@ class ChatEMAFusion(BaseChatModel):
             async for chunk in chunks:
                 yield chunk
 
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        budget: float | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer many inputs, in parallel.
+
+        Parameters
+        ----------
+        budget
+            USD for all of them together, never exceeded. Each input is then sent to one candidate, so that the expected
+            quality of all is highest; what is left is assigned anew as answers come in.
+
+        Raises
+        ------
+        emafusion.errors.BudgetExceeded
+            If an input finds no candidate that what is left of the budget pays for; ``return_exceptions`` returns it in
+            its place.
+        """
+        if budget is None:
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return batches.batch(self, inputs, config, budget, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        budget: float | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """:meth:`batch` for asyncio."""
+        if budget is None:
+            return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return await batches.abatch(self, inputs, config, budget, return_exceptions=return_exceptions, **kwargs)
+
     def request(
         self,
         input: LanguageModelInput,
@@ -262,6 +303,7 @@ class ChatEMAFusion(BaseChatModel):
             only=self._pinned(kwargs.pop("model", None)),
             wanted=kwargs.pop("objective", None),
             budget_key=kwargs.pop("budget_key", None),
+            within=kwargs.pop("within", None),
             arguments=kwargs,
             config=ensure_config(config),
             schema=schema,
@@ -351,7 +393,7 @@ class ChatEMAFusion(BaseChatModel):
         return self.bind(tools=tool_specs(tools, strict), **kwargs)
 
     def with_structured_output(
-        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+        self, schema: dict[str, Any] | type | None = None, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
         """Answers as instances of ``schema``: routed first, then asked for in the candidate's own way.
 

@@ -66,9 +66,8 @@ def portable(messages: Sequence[BaseMessage], provider: str | None) -> list[Base
     ids = CallIds(provider)
     sent: list[BaseMessage] = []
     for message in messages:
-        message = _with_content(message, _without_markers(message.content, provider))
+        message = _with_content(message, _told_apart(_without_markers(message.content, provider)))
         if isinstance(message, AIMessage):
-            message = _with_content(message, _told_apart(message.content))
             message = _native_calls_left_out(message) if _foreign(message, provider) else message
             message = ids.of_calls(message)
         elif isinstance(message, ToolMessage):

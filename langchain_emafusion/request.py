@@ -41,6 +41,8 @@ class Request:
     """The router's own temperature and output limit, for candidates that know them."""
     budget_key: str | None = None
     """Whose request it is, where the call says so."""
+    within: Any = None
+    """The budget of the batch that it belongs to."""
 
     def __post_init__(self) -> None:
         # Meant for tracers; a provider's client would refuse them.
@@ -78,6 +80,11 @@ class Request:
         if given is None:
             given = (self.config.get("configurable") or {}).get("emafusion_key")
         return None if given is None else str(given)
+
+    @property
+    def purse(self) -> dict[str, Any]:
+        """What pays for it, as the core is told."""
+        return {"key": self.key, "within": self.within}
 
     def objective(self) -> Objective | None:
         """An objective for this call alone: ``objective=...``, or configurable ``emafusion_objective``."""

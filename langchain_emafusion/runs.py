@@ -34,7 +34,7 @@ def answer(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
             if llm.rate_limiter:
                 llm.rate_limiter.acquire(blocking=True)
             query = request.query()
-            steps = llm.fusion.steps(query, request.objective(), request.only, key=request.key)
+            steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
             if inside:
                 result = _last(drivers.stream(steps, transport))
             else:
@@ -59,7 +59,7 @@ async def aanswer(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
             if llm.rate_limiter:
                 await llm.rate_limiter.aacquire(blocking=True)
             query = request.query()
-            steps = llm.fusion.steps(query, request.objective(), request.only, key=request.key)
+            steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
             if inside:
                 result = await _alast(drivers.astream(steps, transport))
             else:
@@ -80,7 +80,7 @@ def stream(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
         if llm.rate_limiter:
             llm.rate_limiter.acquire(blocking=True)
         query = request.query()
-        steps = llm.fusion.steps(query, request.objective(), request.only, key=request.key)
+        steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
         with closing(cast(Any, drivers.stream(steps, transport))) as items:
             for item in items:
                 if isinstance(item, Result):
@@ -99,7 +99,7 @@ async def astream(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
         if llm.rate_limiter:
             await llm.rate_limiter.aacquire(blocking=True)
         query = request.query()
-        steps = llm.fusion.steps(query, request.objective(), request.only, key=request.key)
+        steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
         async with aclosing(cast(Any, drivers.astream(steps, transport))) as items:
             async for item in items:
                 if isinstance(item, Result):

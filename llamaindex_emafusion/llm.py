@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from llama_index.core.async_utils import run_jobs
 from llama_index.core.base.llms.generic_utils import prompt_to_messages
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -40,6 +43,7 @@ from llamaindex_emafusion.tools import ToolOffer, selections
 from llamaindex_emafusion.transport import ModelTransport
 
 if TYPE_CHECKING:
+    from emafusion.budgets.batch import Batch
     from emafusion.explanation import Explanation
     from emafusion.fusion import Fusion
     from emafusion.learning.fitting import FitReport
@@ -48,6 +52,8 @@ __all__ = ["EMAFusion"]
 
 _OFFER = "emafusion_offer"
 """Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
+_WITHIN = "emafusion_within"
+"""Argument under which a batch's budget travels to the requests of the batch."""
 
 _BUILT_FROM = frozenset(
     {
@@ -221,6 +227,62 @@ class EMAFusion(FunctionCallingLLM):
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         return acompletions(self._request(prompt_to_messages(prompt), kwargs).astream())
 
+    # -- batches ---------------------------------------------------------------------------------------------
+
+    def complete_all(self, prompts: Sequence[str], *, budget: float, workers: int = 8, **kwargs: Any) -> list[Any]:
+        """Complete many prompts for ``budget`` USD together, which are never exceeded.
+
+        Each is sent to one candidate, so that the expected quality of all is highest; what is left is assigned anew as
+        answers come in.
+
+        Returns
+        -------
+        list of CompletionResponse
+            In the order of the prompts. In place of a prompt that failed, or that the budget did not reach for
+            (:class:`emafusion.errors.BudgetExceeded`), its exception.
+        """
+        going = self._batch(prompts, budget, kwargs)
+
+        def answer(one: tuple[int, str | None]) -> Any:
+            i, assigned = one
+            given = {**kwargs, _WITHIN: going.allowance}
+            try:
+                return going.answer(i, assigned, lambda name: self.complete(prompts[i], model=name, **given))
+            except Exception as error:
+                return error
+
+        done: dict[int, Any] = {}
+        with ThreadPoolExecutor(workers, thread_name_prefix="emafusion-batch") as threads:
+            for round_ in going:
+                contexts = [contextvars.copy_context() for _ in round_]
+                answers = threads.map(lambda context, one: context.run(answer, one), contexts, round_)
+                done |= zip((i for i, _ in round_), answers)
+        return [done[i] for i in range(len(prompts))]
+
+    async def acomplete_all(
+        self, prompts: Sequence[str], *, budget: float, workers: int = 8, **kwargs: Any
+    ) -> list[Any]:
+        """:meth:`complete_all` for asyncio."""
+        going = self._batch(prompts, budget, kwargs)
+
+        async def answer(one: tuple[int, str | None]) -> Any:
+            i, assigned = one
+            given = {**kwargs, _WITHIN: going.allowance}
+            try:
+                return await going.aanswer(i, assigned, lambda name: self.acomplete(prompts[i], model=name, **given))
+            except Exception as error:
+                return error
+
+        done: dict[int, Any] = {}
+        for round_ in going:
+            done |= zip((i for i, _ in round_), await run_jobs([answer(one) for one in round_], workers=workers))
+        return [done[i] for i in range(len(prompts))]
+
+    def _batch(self, prompts: Sequence[str], budget: float, kwargs: dict[str, Any]) -> Batch:
+        if "model" in kwargs:
+            raise ConfigError("complete_all: the budget assigns the candidates; leave model=... out")
+        return self._fusion.batch([query_from(prompt_to_messages(p), dict(kwargs)) for p in prompts], budget)
+
     # -- tools and structured output -------------------------------------------------------------------------
 
     def _prepare_chat_with_tools(
@@ -308,7 +370,7 @@ class EMAFusion(FunctionCallingLLM):
         offer: ToolOffer | None = arguments.pop(_OFFER, None)
         objective = arguments.pop("objective", None) or self.objective
         thread = arguments.pop("thread", None)
-        key = arguments.pop("budget_key", None)
+        key, within = arguments.pop("budget_key", None), arguments.pop(_WITHIN, None)
         only = self._named(arguments.pop("model", None))
         filled = getattr(messages, "filled", None)
         transport = ModelTransport(
@@ -322,7 +384,7 @@ class EMAFusion(FunctionCallingLLM):
             retries=Retries(self.max_retries, self.max_retry_wait),
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
-        return Request(self._fusion, query, transport, objective, only, key)
+        return Request(self._fusion, query, transport, objective, only, key, within)
 
     def _named(self, name: str | None) -> tuple[str, ...] | None:
         if name is None or name in self._fusion.pool:

@@ -60,7 +60,8 @@ CELLS = (
             "langchain-core==1.0.0",
             "langchain==1.0.0",
             "langgraph==1.0.0",
-            "langgraph-checkpoint<4",  # newer ones import what langchain-core 1.0 does not have
+            "langgraph-prebuilt==1.0.0",  # newer ones import what langgraph 1.0.0 does not have,
+            "langgraph-checkpoint<4",  # what langchain-core 1.0 does not have
             "langchain-openai==1.0.0",
             "langchain-tests==1.0.0",
             "openai==2.0.0",

@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"encoders", "taxonomy", "estimators", "answers", "judges"},
     {"routers", "policies"},
     {"engine"},
-    {"budgets", "learning", "store", "evaluation", "clients", "explanation", "recent", "assembly", "fusion"},
+    {"budgets", "learning", "store", "evaluation", "clients", "explanation", "recent", "grading", "assembly", "fusion"},
     {"__init__", *ADAPTERS},
     {"cli", "demo", "__main__"},
 ]

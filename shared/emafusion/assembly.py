@@ -31,6 +31,7 @@ from emafusion.routers.slow import SlowClassifier
 
 if TYPE_CHECKING:
     from emafusion.encoders.base import Encoder
+    from emafusion.learning.online.loop import LearningLoop
     from emafusion.routers.artefact import RoutingModel
 
 __all__ = ["Assembly", "GivenRouter", "PolicyName", "Resolve", "Serving", "judges_models", "own_model"]
@@ -75,6 +76,8 @@ class Assembly:
     slow_weight: float = 0.5
     sticky: Callable[[str], Binding | None]
     bind: Callable[[str, Binding], None]
+    learning: LearningLoop | None = None
+    """Corrects forecasts and explores, where it is on; AutoMix, whose walk is planned when fitting, is not explored."""
 
     def __post_init__(self) -> None:
         if self.stream_mode not in ("auto", "live", "buffered"):
@@ -88,8 +91,10 @@ class Assembly:
         if not 0.0 <= self.slow_weight <= 1.0:
             raise ConfigError(f"slow_weight must be in [0, 1], got {self.slow_weight!r}")
 
-    def over(self, pool: Pool, given: GivenRouter, before: Serving | None = None) -> Serving:
+    def over(self, pool: Pool, given: GivenRouter, before: Serving | None = None, *, identity: str = "") -> Serving:
         """What serves ``pool`` by this router; the pace of budgets goes on from ``before``.
+
+        ``identity`` names the policy in its decisions.
 
         Raises
         ------
@@ -116,6 +121,9 @@ class Assembly:
         if automix is not None:
             curve = automix.curves.get("threshold" if self.policy == "automix-threshold" else automix.kind, curve)
         panel = self._panel(pool, automix)
+        learning = self.learning
+        if learning is not None:
+            router = learning.router(router)
         engine = Engine(
             pool=pool,
             router=router,
@@ -127,6 +135,9 @@ class Assembly:
             bind=self.bind,
             stream_mode=self.stream_mode,
             slow=self._slow_classifier(),
+            explorer=learning.explorer if learning is not None and automix is None else None,
+            identity=identity,
+            clock=(lambda: 0.0) if learning is None else learning.clock,
         )
         return Serving(
             pool, router, TradeOff(pool, curve, before=None if before is None else before.trade_off), engine, fitted

@@ -9,17 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emafusion.assembly import Assembly, GivenRouter, PolicyName, Resolve, Serving, judges_models, own_model
+from emafusion.assembly import (
+    Assembly,
+    GivenRouter,
+    LazyEncoder,
+    PolicyName,
+    Resolve,
+    Serving,
+    judges_models,
+    own_model,
+)
+from emafusion.budgets.batch import Batch
 from emafusion.budgets.budget import Budget, Budgets
 from emafusion.budgets.ledger import Ledger
-from emafusion.budgets.purse import RequestPurse
+from emafusion.budgets.purse import Allowance, RequestPurse
 from emafusion.config import Candidate, Objective, Pool, Price
 from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Steps
 from emafusion.engine.paying import Budgeted
 from emafusion.engine.steps import StreamMode
-from emafusion.errors import ConfigError
+from emafusion.errors import ConfigError, EMAFusionError
 from emafusion.explanation import Explanation
+from emafusion.grading import graded
 from emafusion.judges.base import Judge
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
@@ -29,7 +40,12 @@ from emafusion.types import Decision, Query, Result
 if TYPE_CHECKING:
     from emafusion.encoders.base import Encoder
     from emafusion.learning.fitting import FitReport
+    from emafusion.learning.online.loop import LearningLoop
+    from emafusion.learning.online.preferences import Signal
+    from emafusion.learning.online.settings import Learning
+    from emafusion.learning.policy_watch import PolicyWatch, Promoted
     from emafusion.store import Store
+    from emafusion.store.feedback import Kind
 
 __all__ = ["Fusion"]
 
@@ -74,6 +90,9 @@ class Fusion:
         A model, or the name of a candidate, that labels every query before it is routed; costs a call a request.
     slow_weight
         How much its labels count against those of the fast classifier, in [0, 1].
+    learning
+        True, or :class:`Learning` with settings of one's own: learn from every answer while serving, exploring and
+        auditing a small share of requests. With a store, all processes that share it learn together.
     budgets
         Limits that are never exceeded: :class:`Budget` objects, or a :class:`~emafusion.budgets.Budgets` with options.
         They are kept in ``store`` where there is one, for all processes that share it, else in this object.
@@ -102,6 +121,7 @@ class Fusion:
         slow_classifier: Any = None,
         slow_weight: float = 0.5,
         budgets: Sequence[Budget] | Budgets = (),
+        learning: Learning | bool | None = None,
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
@@ -109,8 +129,10 @@ class Fusion:
         self.pool = Pool([self._resolved(c) for c in candidates])
         self.objective = objective or Objective()
         self._check_reference(self.objective)
-        self._decisions, self._scores = Recent[Decision](REMEMBERED), Recent[float](REMEMBERED)
+        self._decisions, self._questions = Recent[Decision](REMEMBERED), Recent[str](REMEMBERED)
         self._sessions = Recent[Binding](REMEMBERED)
+        self.store = self._open_store(store)
+        self._learning = self._loop(learning, LazyEncoder(encoder))
         self._assembly = Assembly(
             judges=None if judges is None else tuple(judges),
             judge_models=judges_models(judges or (), self.pool, resolve),
@@ -124,15 +146,16 @@ class Fusion:
             slow_weight=slow_weight,
             sticky=self._sessions.get,
             bind=self._sessions.put,
+            learning=self._learning,
         )
         self._lock = threading.Lock()
         self._removed: dict[str, Candidate] = {}
-        self.store = self._open_store(store)
         self._budgets = budgets if isinstance(budgets, Budgets) else Budgets(budgets) if budgets else None
         self._ledger = self._open_ledger()
         self.last: Decision | None = None
         self._given: GivenRouter = router
         self._serve(self._assembly.over(self.pool, router))
+        self._watch = self._watched_store()
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -153,6 +176,37 @@ class Fusion:
         from emafusion.store import Store
 
         return store if isinstance(store, Store) else Store(store)
+
+    def _loop(self, learning: Learning | bool | None, encoder: Encoder) -> LearningLoop | None:
+        if learning is None or learning is False:
+            return None
+        from emafusion.learning.online.loop import LearningLoop
+        from emafusion.learning.online.settings import Learning
+
+        settings = Learning() if learning is True else learning
+        if not isinstance(settings, Learning):
+            raise ConfigError(f"learning must be True, False or a Learning, got {learning!r}")
+        return LearningLoop(settings, lambda: encoder, self.store)
+
+    def _watched_store(self) -> PolicyWatch | None:
+        """Where a store is, the policy that was promoted in it serves, from the beginning on and when it changes."""
+        if self.store is None:
+            return None
+        from emafusion.learning.policy_watch import PolicyWatch
+
+        watch = PolicyWatch(self.store)
+        self._follow(watch.check())
+        return watch
+
+    def _follow(self, promoted: Promoted | None) -> None:
+        if promoted is None:
+            return
+        given = self._given if promoted.model is None else promoted.model
+        try:
+            with self._lock:
+                self._serve(self._assembly.over(self.pool, given, self._serving, identity=promoted.id))
+        except EMAFusionError as error:  # fitted for other candidates, or with another encoder
+            log.warning("emafusion: the promoted policy %r cannot serve here: %s", promoted.id, error)
 
     def _open_ledger(self) -> Ledger:
         if self.store is None or self._budgets is None:
@@ -207,6 +261,8 @@ class Fusion:
                 raise ConfigError(f"candidate {name!r} is the objective's reference: name another one first")
             self._change(Pool([c for c in self.pool if c.name != name]))
             self._removed[name] = gone
+        if self._learning is not None:
+            self._learning.forget(name)
 
     def set_price(self, name: str, price: Price) -> None:
         """Reckon with a new price from the next request on."""
@@ -225,7 +281,7 @@ class Fusion:
                 f"the router {self._given!r} was given for a fixed pool: build a new model with the other candidates"
             )
         given = self._given if self.routing_model is None else self.routing_model
-        self._serve(self._assembly.over(pool, given, self._serving))
+        self._serve(self._assembly.over(pool, given, self._serving, identity=self.engine.identity))
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -236,6 +292,7 @@ class Fusion:
         only: Collection[str] | None = None,
         *,
         key: str | None = None,
+        within: Allowance | None = None,
     ) -> Steps:
         """The steps that answer ``query``; give them to a driver.
 
@@ -245,14 +302,18 @@ class Fusion:
             Confines the choice of candidates.
         key
             Whose request it is, for budgets per key.
+        within
+            A budget that it shares with the other requests of a batch (:meth:`batch`).
         """
+        if self._watch is not None:
+            self._follow(self._watch.poll())
         wanted = objective or self.objective
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
-        if self._budgets is None:
+        if self._budgets is None and within is None:
             return self.engine.steps(query, wanted, terms, only)
-        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key)
+        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
         return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
 
     def share_ledger(self, other: Fusion) -> None:
@@ -268,17 +329,37 @@ class Fusion:
         """
         return [] if self._budgets is None else self._ledger.standing(tuple(self._budgets))
 
+    def assign(self, queries: Sequence[Query], usd: float) -> tuple[str | None, ...]:
+        """Which candidate each query of a batch is best sent to, so that all together are expected to cost ``usd``.
+
+        The sum of the forecast probabilities of a good answer is highest (:mod:`emafusion.policies.assignment`). None:
+        the budget does not reach for this query. No model is called.
+        """
+        return Batch(self, queries, usd).assignment(range(len(queries)))
+
+    def batch(self, queries: Sequence[Query], usd: float) -> Batch:
+        """A batch of requests under one budget that is never exceeded."""
+        return Batch(self, queries, usd)
+
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
         decision = result.decision
         try:
             self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
             self.last = decision
-            self._decisions.put(decision.id, decision)
+            self._decisions.put(decision.id, _without_natives(decision))
+            self._questions.put(decision.id, query.text)
             if self.store is not None:
                 self.store.record(query, result)
+            if self._learning is not None:
+                self._learning.decided(query, decision)
         except Exception as error:  # the answer is already there: bookkeeping must not take it away
             log.warning("emafusion: a decision could not be recorded: %s: %s", type(error).__name__, error)
+
+    @property
+    def learning(self) -> LearningLoop | None:
+        """What is learned while serving; None where that is off."""
+        return self._learning
 
     def decision(self, id: str) -> Decision | None:
         """A recent decision by its id."""
@@ -295,27 +376,124 @@ class Fusion:
         assert isinstance(move, Try)  # nothing has been answered yet, so nothing can be accepted
         return Explanation(query.text, wanted.as_dict(), forecast, allowed, move.candidates, move.commit, move.reason)
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good the answer of a decision was, in [0, 1]. Idempotent; the last word counts.
+    # -- feedback ----------------------------------------------------------------------------------------------
+
+    def feedback(
+        self,
+        decision_id: str,
+        score: float | None = None,
+        *,
+        thumbs: bool | None = None,
+        truth: str | None = None,
+        preferred: str | None = None,
+        over: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Tell how good the answer of a decision was, now or later, from this process or another.
+
+        Exactly one of ``score``, ``thumbs``, ``truth`` and ``preferred`` with ``over``. The last word counts.
+
+        Parameters
+        ----------
+        score
+            From 0 (bad) to 1 (good).
+        thumbs
+            Up or down.
+        truth
+            The true answer: every candidate's answer is graded by it.
+        preferred, over
+            Names of two candidates that both answered: the answer of the first was the better one.
+        key
+            Identity of this piece of feedback; the same key again replaces it.
 
         Raises
         ------
         ConfigError
-            If the score is out of range or the decision is unknown.
+            If it makes no sense, the decision is unknown, or a truth cannot be compared with the answers.
         """
-        if isinstance(score, bool):
-            score = float(score)
-        if not isinstance(score, (int, float)) or not 0.0 <= score <= 1.0:
-            raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
+        given = [score is not None, thumbs is not None, truth is not None, preferred is not None or over is not None]
+        if sum(given) != 1:
+            raise ConfigError("feedback is one of score=, thumbs=, truth=, or preferred= with over=")
+        if preferred is not None or over is not None:
+            self._prefer(decision_id, preferred, over, key)
+        elif truth is not None:
+            self._compare(decision_id, truth, key)
+        else:
+            kind: Kind = "score" if thumbs is None else "thumbs"
+            told = float(thumbs) if thumbs is not None else score
+            if not isinstance(told, (int, float)) or not 0.0 <= told <= 1.0:
+                raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
+            self._keep(decision_id, float(told), kind=kind, key=key)
+            self._teach(decision_id, float(told))
+
+    def signal(self, decision_id: str, signal: Signal) -> None:
+        """Tell of a reaction that speaks against the answer of a decision, without being sure.
+
+        Parameters
+        ----------
+        signal
+            "schema_failure" (what came after could not use it), "retried" or "rephrased" (the user asked again).
+        """
+        self._keep(decision_id, 0.0, kind="implicit", key=f"{decision_id}:{signal}")
+        answered_by = self._answered_by(decision_id)
+        if self._learning is not None and answered_by is not None:
+            self._learning.signal(decision_id, answered_by, signal)
+
+    def _answered_by(self, decision_id: str) -> str | None:
+        decision = self._decisions.get(decision_id)
+        if decision is not None:
+            return decision.answered_by
+        row = None if self.store is None else self.store.decision(decision_id)
+        return None if row is None else str(row["answered_by"])
+
+    def _keep(self, decision_id: str, score: float | None, **said: Any) -> None:
+        """Put feedback into the store. Raises if nobody knows the decision."""
         known = decision_id in self._decisions
         if self.store is not None:
-            known = self.store.feedback(decision_id, float(score)) or known
+            known = self.store.feedback(decision_id, score, **said) or known
         if not known:
             raise ConfigError(
                 f"no decision has the id {decision_id!r}: take it from response_metadata['emafusion']['id'], and give "
                 f"store='emafusion.sqlite' if feedback comes later than {REMEMBERED} requests or in another process"
             )
-        self._scores.put(decision_id, float(score))
+
+    def _teach(self, decision_id: str, score: float) -> None:
+        if self._learning is None:
+            return
+        from emafusion.learning.online.rewards import told
+        from emafusion.store.export import agreeing_with
+
+        decision = self._decisions.get(decision_id)
+        if decision is not None:
+            self._learning.told(decision_id, told(decision, score))
+        elif self.store is not None and (row := self.store.decision(decision_id)) is not None:
+            self._learning.told(decision_id, dict.fromkeys(agreeing_with(row), score))
+
+    def _compare(self, decision_id: str, truth: str, key: str | None) -> None:
+        decision, question = self._decisions.get(decision_id), self._questions.get(decision_id)
+        responses: Mapping[str, str] = {}
+        answered_by = "" if decision is None else decision.answered_by
+        if decision is not None:
+            responses = {a.candidate: a.reply.text for a in decision.attempts if a.reply is not None}
+        elif self.store is not None and (row := self.store.decision(decision_id)) is not None:
+            question, answered_by = row["text"], row["answered_by"]
+            responses = {a["candidate"]: a["response"] for a in row["attempts"] if a["response"] is not None}
+        scores = graded(question or "", responses, truth)
+        if responses and not scores:
+            raise ConfigError(
+                f"the truth {truth[:60]!r} cannot be compared with what was answered (free text, or no text is kept): "
+                "grade the answer yourself and give feedback(id, score=...)"
+            )
+        self._keep(decision_id, scores.get(answered_by), kind="truth", key=key, text=truth)
+        if self._learning is not None:
+            self._learning.told(decision_id, scores)
+
+    def _prefer(self, decision_id: str, preferred: str | None, over: str | None, key: str | None) -> None:
+        if not preferred or not over or preferred == over:
+            raise ConfigError("a preference names two candidates: feedback(id, preferred='one', over='another')")
+        self._keep(decision_id, None, kind="preference", candidate=preferred, against=over, key=key)
+        if self._learning is not None:
+            self._learning.preferred(decision_id, preferred, over, key)
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -337,3 +515,9 @@ class Fusion:
         from emafusion.routers.artefact import save_router
 
         save_router(self.routing_model, path)
+
+
+def _without_natives(decision: Decision) -> Decision:
+    """The decision without the frameworks' own answer objects, which hold more than all else that is remembered."""
+    bare = (a if a.reply is None else replace(a, reply=replace(a.reply, native=None)) for a in decision.attempts)
+    return replace(decision, attempts=tuple(bare))

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from emafusion.config import Objective
 from emafusion.evaluation.first_moves import RouterPolicy
-from emafusion.evaluation.off_policy import DELTA, LoggedDecisions, evidence
+from emafusion.evaluation.logged_decisions import LoggedDecisions
+from emafusion.evaluation.off_policy import DELTA, evidence
 from emafusion.learning.fitting import fit_router
 from emafusion.log import LoggedQuery, read_log
 

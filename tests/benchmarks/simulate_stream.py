@@ -51,7 +51,9 @@ WINDOW, RECENT = 300, 50
 GOAL = 0.95
 COLLAPSED = 0.1
 FAVOURED = ("gemini-1.5-pro", 0.3)
-BETTER, CHEAP = "gpt-4o-2024-05-13", "gpt-4o-mini-2024-07-18"
+BEST, CHEAP = ("gpt-4o-2024-05-13", "claude-3-5-sonnet-20240620"), "gpt-4o-mini-2024-07-18"
+PASSES = 3
+"""How often the stream of the biased judge is served, each time in a new order: audits are few."""
 EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.1, 0.5, 0.3
 """Of the baselines: the best of each on the first half (``--tune``)."""
 
@@ -141,10 +143,12 @@ def collapse(stream: Stream, value: float, seed: int) -> dict[str, Any]:
 
 
 def with_newcomer(stream: Stream) -> Stream:
-    """The stream with a further candidate: answers like the best, priced and forecast like a cheap one."""
+    """The stream with a further candidate: right where either of the two best is, at half a cheap one's price."""
     places = np.append(np.arange(len(stream.names)), stream.names.index(CHEAP))
     wider = stream.columns(places)
-    wider.score[:, -1] = stream.score[:, stream.names.index(BETTER)]
+    wider.score[:, -1] = np.max([stream.score[:, stream.names.index(name)] for name in BEST], axis=0)
+    for halved in (wider.cost, wider.shipped_cost, wider.fitted_cost):
+        halved[:, -1] /= 2.0
     return Stream(**{**vars(wider), "names": (*stream.names, "newcomer")})
 
 
@@ -167,8 +171,10 @@ def newcomer(stream: Stream, value: float, seed: int) -> dict[str, Any]:
 
 
 def biased(stream: Stream, value: float, seed: int) -> dict[str, Any]:
-    """The judge likes one candidate better than it deserves: its share of the second half, with audits and without."""
+    """The judge likes one candidate better than it deserves: its share of the last pass, with audits and without."""
     name, by = FAVOURED
+    orders = np.random.default_rng(seed)
+    stream = stream.take(np.concatenate([orders.permutation(len(stream)) for _ in range(PASSES)]))
     j = stream.names.index(name)
     out: dict[str, Any] = {}
     for audit in (0.0, 0.02):
@@ -176,7 +182,7 @@ def biased(stream: Stream, value: float, seed: int) -> dict[str, Any]:
             world = World.draw(stream, value, seed, audit, {name: favour})
             picks = serve(world, ours(world))
             fair = "biased" if favour else "fair"
-            out[f"{fair}, {audit:.0%} audits"] = float((picks[len(picks) // 2 :] == j).mean())
+            out[f"{fair}, {audit:.0%} audits"] = float((picks[-len(picks) // PASSES :] == j).mean())
     return out
 
 
@@ -222,7 +228,8 @@ def interval(values: Sequence[float], digits: int = 3) -> str:
 def waited(values: Sequence[int | None], within: int) -> str:
     """Median number of queries, and how many seeds stayed within the goal."""
     known = [np.inf if v is None else float(v) for v in values]
-    return f"{np.median(known):.0f} (worst {max(known):.0f}; {sum(v <= within for v in known)}/{len(known)} within {within})"
+    met = sum(v <= within for v in known)
+    return f"{np.median(known):.0f} (worst {max(known):.0f}; {met}/{len(known)} in time)"
 
 
 def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int]) -> list[Table]:
@@ -264,7 +271,9 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
                 table.add_row(f"{value:g} USD", *(waited([r[n]["after"] for r in rows], goal) for n in first))
         shown.append(table)
 
-    table = Table(title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the second half")
+    table = Table(
+        title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the last of {PASSES} passes"
+    )
     table.add_column("a good answer's worth", justify="right")
     first = next((r for v in values for r in of("biased", v)), {})
     for name in first:

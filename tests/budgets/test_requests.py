@@ -328,7 +328,7 @@ def with_clock(one: Fusion, clock: Pausing, monkeypatch: pytest.MonkeyPatch) -> 
     one._ledger.clock = clock
     monkeypatch.setattr(
         "emafusion.fusion.RequestPurse",
-        lambda *given: RequestPurse(*given, pause=clock.pause, apause=clock.apause),
+        lambda *given, **more: RequestPurse(*given, **more, pause=clock.pause, apause=clock.apause),
     )
     return one
 

@@ -72,7 +72,9 @@ def test_a_router_that_is_no_better_stays_in_shadow_and_the_exit_code_says_so(go
     assert (found["verdict"], found["promoted"]) == ("shadow", False)
     assert found["agreement"] == 1.0
     assert "asks the same candidate first" in found["reason"]
-    assert with_status(good) == {"fitted": "incumbent"}
+    assert with_status(good) == {"fitted": "incumbent", found["candidate"]: "shadow"}
+    # From now on it is judged on what comes, of which there is nothing yet.
+    assert "no decision to compare the policies on" in complaint("gate", good)
 
 
 def test_force_promotes_and_says_so_loudly_and_one_command_rolls_back(good: Path, router: Path) -> None:

@@ -157,3 +157,14 @@ def test_a_free_candidate_is_no_error_and_costs_nothing() -> None:
     ).decision
     assert decision.answered_by == "own"
     assert decision.cost_usd == 0
+
+
+def test_what_is_remembered_of_a_decision_holds_no_answer_objects() -> None:
+    one = fusion(judges=())
+    result = run(one.steps(ask()), ScriptedTransport(dict.fromkeys(("small", "mid", "big"), Reply("391", native=one))))
+    one.finish(ask(), result)
+    remembered = one.decision(result.decision.id)
+    assert remembered is not None
+    assert [a.reply.text for a in remembered.attempts if a.reply] == ["391"] * len(remembered.attempts)
+    assert all(a.reply is not None and a.reply.native is None for a in remembered.attempts)
+    assert result.reply.native is one

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.evaluation.off_policy import LoggedDecisions
+from emafusion.evaluation.logged_decisions import LoggedDecisions
 
 Array = NDArray[np.float64]
 

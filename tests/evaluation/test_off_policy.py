@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emafusion.errors import ConfigError
-from emafusion.evaluation.off_policy import DELTA, Estimate, LoggedDecisions, difference, evidence, value_of
+from emafusion.evaluation.logged_decisions import LoggedDecisions
+from emafusion.evaluation.off_policy import DELTA, Estimate, difference, evidence, value_of
 from tests.evaluation.bandit_logs import Bandit, make_bandit
 
 LOGS = 60

@@ -126,3 +126,31 @@ async def test_a_stream_that_is_left_is_charged_at_what_was_reserved(server: Loo
 def test_wrong_budgets_are_told_at_construction(server: LoopbackServer) -> None:
     with pytest.raises(ConfigError, match="give a list of Budget"):
         ChatEMAFusion([candidate(server, "cheap")], budgets=[3.0])
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch"])
+async def test_a_batch_never_exceeds_its_budget_and_spends_it_where_it_is_worth_most(
+    server: LoopbackServer, way: str
+) -> None:
+    book = Biller(server, PRICES)
+    llm = router(server, Budget(10.0))
+    asked: list[Any] = [f"What is {i} * {i + 7}? Reply with a number." for i in range(40)]
+    config: Any = {"max_concurrency": 8}
+    if way == "batch":
+        answers: list[Any] = llm.batch(asked, config, budget=0.05, return_exceptions=True, max_tokens=200)
+    else:
+        answers = await llm.abatch(asked, config, budget=0.05, return_exceptions=True, max_tokens=200)
+    answered = [a for a in answers if not isinstance(a, Exception)]
+    assert all(isinstance(a, BudgetExceeded) for a in answers if isinstance(a, Exception))
+    assert len(answers) == 40
+    assert len(answered) >= 38
+    assert {a.response_metadata["emafusion"]["answered_by"] for a in answered} == {"cheap", "dear"}
+    assert 0.02 < book.billed <= 0.05
+    assert llm.fusion.budgets()[0]["spent"] == pytest.approx(book.billed)
+
+
+def test_a_batch_without_a_budget_is_langchains_own(server: LoopbackServer) -> None:
+    llm = router(server, Budget(1.0))
+    assert [m.text for m in llm.batch(["one", "two"], model="dear")] == [llm.invoke("x", model="dear").text] * 2
+    with pytest.raises(ConfigError, match="not both"):
+        llm.batch(["one"], budget=1.0, model="dear")

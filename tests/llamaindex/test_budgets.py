@@ -103,3 +103,17 @@ def _case() -> Any:
     from emafusion.types import Query, Reply
 
     return Query("How old?", context="Rome is old."), Reply("Very."), "cheap", "judge"
+
+
+async def test_a_batch_never_exceeds_its_budget(clients: Clients) -> None:
+    book = Biller(clients.server, BOOKED)
+    llm = llm_over(clients, Budget(10.0))
+    asked = [f"What is {i} * {i + 7}? Reply with a number." for i in range(24)]
+    first = llm.complete_all(asked, budget=0.01, max_tokens=200)
+    billed = book.billed
+    second = await llm.acomplete_all(asked, budget=0.01, max_tokens=200)
+    for answers, spent in ((first, billed), (second, book.billed - billed)):
+        answered = [a for a in answers if not isinstance(a, Exception)]
+        assert all(isinstance(a, BudgetExceeded) for a in answers if isinstance(a, Exception))
+        assert len(answered) >= 22
+        assert 0.002 < spent <= 0.01

@@ -27,7 +27,7 @@ class Counted(Observation):
 
 
 def observed(number: int, judge: float | None = None, truth: float | None = None) -> Counted:
-    """The observation of that number: one of three candidates, a new epoch every 500 ticks."""
+    """The observation of that number: one of three candidates, seven ticks after the one before."""
     rng = np.random.default_rng(number)
     return Counted(
         decision_id=f"d{number // 3}",

@@ -47,7 +47,7 @@ def test_sums_are_kept_by_candidate_and_epoch(url: str) -> None:
         store.learn(seen)
         assert store.flush()
         assert_same(store.statistics(), summed(seen))
-        assert {epoch for _, epoch in store.statistics()} == {0, 1, 2, 3, 4}
+    assert len({x.key for x in seen}) > 3 * 3
 
 
 def test_what_is_known_already_changes_nothing(path: Path) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import insert, text
 
 from emafusion.store import Store
 from emafusion.store.choices import choices
-from emafusion.store.existing import open_existing
+from emafusion.store.existing import ExistingStore
 from emafusion.store.status import Status, status_of
 from emafusion.store.tables import table
 from tests.cli.conftest import run, succeeded
@@ -86,21 +86,18 @@ def fill(url: str, n: int, *, feedback: float = 0.3, worse_lately: float = 0.0, 
                 {"key": f"d{i}", "decision_id": f"d{i}", "kind": "score", "score": float(good), "given_at": NOW}
             )
     Store(url).close()
-    engine = open_existing(url)
-    with engine.begin() as connection:
+    store = ExistingStore(url)
+    with store.engine.begin() as connection:
         for name, rows in (("decisions", decisions), ("attempts", attempts), ("feedback", said)):
             if rows:
                 connection.execute(insert(table(name)), rows)
-    engine.dispose()
+    store.close()
     return decisions
 
 
 def look(url: str) -> Status:
-    engine = open_existing(url)
-    try:
-        return status_of(engine, now=NOW)
-    finally:
-        engine.dispose()
+    with ExistingStore(url) as store:
+        return status_of(store, now=NOW)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -191,36 +188,36 @@ def test_the_score_that_counts_is_the_one_that_the_store_reads_back(url: str) ->
         {"key": "e", "decision_id": "d1", "kind": "truth", "score": 0.9, "given_at": NOW - timedelta(hours=1)},
         {"key": "f", "decision_id": "d2", "kind": "score", "score": 0.5, "given_at": NOW, "candidate": "nobody"},
     )
-    engine = open_existing(url)
-    with engine.begin() as connection:
+    store = ExistingStore(url)
+    with store.engine.begin() as connection:
         for row in said:
             connection.execute(insert(table("feedback")), row)
-    with engine.connect() as connection:
+    with store.engine.connect() as connection:
         found = {row["id"]: row["feedback"] for row in choices(connection)}
-    engine.dispose()
+    store.close()
     assert found == {"d0": 0.4, "d1": 0.9, "d2": None}
-    with Store(url) as store:
-        assert {d["id"]: d["feedback"] for d in store.decisions()} == found
+    with Store(url) as whole:
+        assert {d["id"]: d["feedback"] for d in whole.decisions()} == found
 
 
 def test_choices_are_the_newest_oldest_first(url: str) -> None:
     fill(url, 30)
-    engine = open_existing(url)
-    with engine.connect() as connection:
+    store = ExistingStore(url)
+    with store.engine.connect() as connection:
         assert [row["id"] for row in choices(connection, limit=3)] == ["d27", "d28", "d29"]
         since = NOW - timedelta(days=60) * (1 - 28.5 / 30)
         assert [row["id"] for row in choices(connection, since=since)] == ["d28", "d29"]
-    engine.dispose()
+    store.close()
 
 
 def test_budgets_are_shown_where_there_are_any(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite"
     Store(url).close()
-    engine = open_existing(url)
-    with engine.begin() as connection:
+    store = ExistingStore(url)
+    with store.engine.begin() as connection:
         connection.execute(text("CREATE TABLE budget_example (name TEXT PRIMARY KEY, spent INTEGER)"))
         connection.execute(text("INSERT INTO budget_example VALUES ('team', 7)"))
-    engine.dispose()
+    store.close()
     assert look(url).budgets["budget_example"] == [{"name": "team", "spent": 7}]
     assert "team" in run("status", url).stdout
 

@@ -17,13 +17,21 @@ from emafusion.errors import BudgetExceeded
 from emafusion.tokens import count_bytes
 from emafusion.types import Call, Query, Reply, Usage
 
-__all__ = ["PursePayment", "RequestPurse"]
+__all__ = ["Allowance", "PursePayment", "RequestPurse"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds between two looks of a call that waits."""
 SESSIONLESS = "no conversation"
 
 log = logging.getLogger("emafusion")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A budget that several requests of one process share for a while, such as those of a batch."""
+
+    budgets: Budgets
+    ledger: Ledger
 
 
 class RequestPurse:
@@ -38,24 +46,34 @@ class RequestPurse:
         A candidate, or a judge's model, by name.
     query, key
         Whose conversation, and whose key, the request is.
+    within
+        An allowance that has to grant every call, too.
     pause, apause
         What waits; tests replace them.
     """
 
     def __init__(
         self,
-        budgets: Budgets,
+        budgets: Budgets | None,
         ledger: Ledger,
         model: Callable[[str], Candidate],
         query: Query,
         key: str | None = None,
         *,
+        within: Allowance | None = None,
         pause: Callable[[float], None] = time.sleep,
         apause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.budgets, self.ledger, self.model = budgets, ledger, model
+        options = budgets if budgets is not None else within.budgets if within is not None else None
+        assert options is not None  # without any budget there is no purse
+        self.options, self.ledger, self.model = options, ledger, model
         self.warnings: list[str] = []
-        self._own = Ledger(ledger.clock)
+        given = tuple(budgets or ())
+        own, shared = ([b for b in given if (b.per == "request") == mine] for mine in (True, False))
+        self._parts: list[tuple[Ledger, list[Budget]]] = [(Ledger(ledger.clock), own)]
+        if within is not None:
+            self._parts.append((within.ledger, list(within.budgets)))
+        self._parts.append((ledger, shared))  # last, for it alone may have to wait for a database
         self._keys = {"session": query.conversation or SESSIONLESS, "key": "" if key is None else str(key)}
         self._pause, self._apause = pause, apause
         self._warned = False
@@ -63,7 +81,7 @@ class RequestPurse:
     # -- what the engine asks ----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        self.ledger.look(self._claims()[1])
+        self.ledger.look(self._claims()[-1][1])
 
     async def aopen(self) -> None:
         if self.ledger.waits:
@@ -77,9 +95,9 @@ class RequestPurse:
         if limit is None and call.prompt is None:
             limit = query.max_output_tokens  # not told to the model again: it is sent with the caller's request
         if limit is None:
-            limit = told = min(self.budgets.output_tokens, candidate.max_output_tokens or self.budgets.output_tokens)
+            limit = told = min(self.options.output_tokens, candidate.max_output_tokens or self.options.output_tokens)
         sent = query.prompt_bytes if call.prompt is None else count_bytes(call.prompt)
-        read = max(math.ceil(sent / self.budgets.bytes_per_token), query.prompt_tokens if call.prompt is None else 0)
+        read = max(math.ceil(sent / self.options.bytes_per_token), query.prompt_tokens if call.prompt is None else 0)
         assert candidate.price is not None  # Pool has seen to it
         most = candidate.price.cost(Usage(read, limit))
         return replace(call, max_usd=most, max_output_tokens=told)
@@ -90,7 +108,7 @@ class RequestPurse:
         A budget that raises is none of a plan's business. One that queues excludes only what no window could pay for.
         """
         amount = units(call.max_usd or 0.0)
-        for ledger, claims in self._both():
+        for ledger, claims in self._claims():
             for claim in claims:
                 spent, reserved = ledger.seen(claim)
                 if claim.budget.at_limit == "queue":
@@ -135,32 +153,29 @@ class RequestPurse:
 
     def _reserved(self, call: Call, amount: int, *, quick: bool = False) -> PursePayment | None:
         """The payment; with ``quick``, None where the ledger would have to wait. Raises BudgetExceeded."""
-        own, shared = self._claims()
-        mine = self._own.reserve(own, amount)
+        payment = PursePayment(self, call, [])
         try:
-            theirs = self.ledger.take(shared, amount) if quick else self.ledger.reserve(shared, amount)
+            for ledger, claims in self._claims():
+                quickly = quick and ledger.waits
+                part = ledger.take(claims, amount) if quickly else ledger.reserve(claims, amount)
+                if part is None:
+                    payment.give_back()
+                    return None
+                payment.parts.append((ledger, part))
         except BaseException:
-            self._own.settle(mine, 0)
+            payment.give_back()
             raise
-        if theirs is None:
-            self._own.settle(mine, 0)
-            return None
-        return PursePayment(self, call, ((self._own, mine), (self.ledger, theirs)))
+        return payment
 
     # -- inside ------------------------------------------------------------------------------------------------
 
-    def _claims(self) -> tuple[list[Claim], list[Claim]]:
-        """On this request's own budgets, and on the shared ones."""
+    def _claims(self) -> list[tuple[Ledger, Sequence[Claim]]]:
+        """On this request's own budgets, on those it shares for a while, and on those of all."""
         now = self.ledger.clock()
-        made = [Claim.on(b, self._keys.get(b.per, ""), now) for b in self.budgets]
-        return [c for c in made if c.budget.per == "request"], [c for c in made if c.budget.per != "request"]
-
-    def _both(self) -> tuple[tuple[Ledger, Sequence[Claim]], ...]:
-        own, shared = self._claims()
-        return (self._own, own), (self.ledger, shared)
+        return [(ledger, [Claim.on(b, self._keys.get(b.per, ""), now) for b in part]) for ledger, part in self._parts]
 
     def _budget(self, error: BudgetExceeded) -> Budget:
-        return next(b for b in self.budgets if b.label == error.budget)
+        return next(b for _, part in self._parts for b in part if b.label == error.budget)
 
     def cost(self, call: Call, reply: Reply) -> int | None:
         """What an answered call cost; None where nobody said."""
@@ -192,7 +207,7 @@ class PursePayment:
 
     purse: RequestPurse
     call: Call
-    parts: tuple[tuple[Ledger, Reservation], ...]
+    parts: list[tuple[Ledger, Reservation]]
 
     def settle(self, reply: Reply) -> None:
         cost = self.purse.cost(self.call, reply)

@@ -16,19 +16,17 @@ from emafusion.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from sqlalchemy import Engine
 
     from emafusion.evaluation.first_moves import FirstMoves, RouterPolicy
     from emafusion.evaluation.gate import Comparison
     from emafusion.evaluation.off_policy import Estimate
-    from emafusion.store import Store
+    from emafusion.store.existing import ExistingStore
 
 __all__ = ["StorePath", "gate", "policies", "rollback"]
 
 StorePath = Annotated[
     str, typer.Argument(help="The store: an SQLite file, or postgresql+psycopg://user@host/database.")
 ]
-LIMIT = 20_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class _Contender:
     """The policy that wants to serve; ``content`` where it is not in the store yet."""
 
     policy: RouterPolicy
+    encoder: str
     content: bytes | None
     since: datetime | None
     """When it came to the store: what was decided later cannot have taught it."""
@@ -52,7 +51,7 @@ def gate(
         str | None,
         typer.Option(metavar="TIME", help="Only decisions from then on (ISO 8601, UTC), which it has not learned."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Newest decisions to look at; 0: all.")] = LIMIT,
+    limit: Annotated[int, typer.Option(help="Newest decisions to look at; 0: all.")] = 0,
     usd_per_query: UsdPerQuery = None,
     usd_value: UsdValue = None,
     quality_floor: QualityFloor = None,
@@ -61,7 +60,7 @@ def gate(
     """Compare a new policy with the one that serves, on stored traffic; promote it if that shows it to be better."""
     from emafusion.evaluation.gate import compare
     from emafusion.store.choices import choices
-    from emafusion.store.existing import open_existing
+    from emafusion.store.existing import ExistingStore
 
     if force and not promote:
         raise ConfigError("--force belongs to --promote")
@@ -70,27 +69,36 @@ def gate(
     given = any(value is not None for value in (usd_per_query, usd_value, quality_floor))
     objective = objective_of(usd_per_query, usd_value, quality_floor) if given else None
     start = None if since is None else _time(since)
-    engine = open_existing(store)
-    try:
-        contender = _contender(engine, router)
+    with ExistingStore(store) as opened:
+        contender = _contender(opened, router)
+        if promote and contender.encoder.startswith("tfidf"):
+            raise ConfigError(
+                "the router was fitted with an encoder of its own, which a store does not keep: "
+                "fit it with --encoder default to promote it"
+            )
         start = start or contender.since
-        with progress_bar() as report, engine.connect() as connection:
+        with progress_bar() as report, opened.engine.connect() as connection:
             total = min(_count(connection, start), limit or 10**18) or 1
             comparison = compare(
                 choices(connection, since=start, limit=limit or None),
                 contender.policy,
-                _incumbent(engine),
+                _incumbent(opened),
                 objective=objective,
                 progress=lambda done: report("asking both policies", done / total),
             )
-    finally:
-        engine.dispose()
-    promoted = promote and (comparison.passes or force)
-    if promoted:
-        _promote(store, contender, comparison, forced=not comparison.passes)
-    content: dict[str, Any] = {"store": _shown(store), "since": None if start is None else f"{start.isoformat()}Z"}
+        promoted = promote and (comparison.passes or force)
+        if promote and contender.content is not None:
+            opened.add_policy(contender.policy.id, contender.content, "at the gate")
+        if promoted:
+            opened.promote(contender.policy.id, comparison.as_dict())
+        content: dict[str, Any] = {"store": opened.name, "since": None if start is None else f"{start.isoformat()}Z"}
     content |= comparison.as_dict()
-    content |= {"promoted": promoted, "forced": promoted and not comparison.passes, "held_out": start is not None}
+    content |= {
+        "promoted": promoted,
+        "forced": promoted and not comparison.passes,
+        "kept_in_shadow": promote and not promoted,
+        "held_out": start is not None,
+    }
     show(content, as_json=as_json, tables=lambda console: _gate_tables(console, comparison, content))
     if promote and not promoted:
         raise typer.Exit(1)
@@ -98,30 +106,23 @@ def gate(
 
 def rollback(store: StorePath, as_json: Annotated[bool, JSON] = False) -> None:
     """Let the policy serve again that served before the incumbent."""
-    with _opened(store) as opened:
-        before, now = opened.incumbent(), opened.roll_back()
-    content = {"store": _shown(store), "from": before, "to": now}
-    show(
-        content,
-        as_json=as_json,
-        tables=lambda console: console.print(f"Rolled back from {before} to {now}.", highlight=False, markup=False),
-    )
+    from emafusion.store.existing import ExistingStore
+
+    with ExistingStore(store) as opened:
+        content = {"store": opened.name, "from": opened.incumbent(), "to": opened.roll_back()}
+    said = f"Rolled back from {content['from']} to {content['to']}."
+    show(content, as_json=as_json, tables=lambda console: console.print(said, highlight=False, markup=False))
 
 
 def policies(store: StorePath, as_json: Annotated[bool, JSON] = False) -> None:
     """List the policies of a store: which serves, which wait in shadow, which have served."""
-    from emafusion.store import registry
-    from emafusion.store.existing import open_existing
+    from emafusion.store.existing import ExistingStore
 
-    engine = open_existing(store)
-    try:
-        with engine.connect() as connection:
-            found = registry.listed(connection)
-    finally:
-        engine.dispose()
+    with ExistingStore(store) as opened:
+        name, found = opened.name, opened.policies()
     for row in found:
         row["created_at"] = row["created_at"].isoformat(timespec="seconds") + "Z"
-    content = {"store": _shown(store), "policies": found}
+    content = {"store": name, "policies": found}
     show(content, as_json=as_json, tables=lambda console: policy_table(console, found))
 
 
@@ -131,10 +132,10 @@ def policy_table(console: Console, found: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     if not found:
-        console.print("No policies: what is configured serves. `emafusion gate STORE --router router.json` adds one.")
+        console.print("No policies: what is configured serves. `emafusion gate` promotes one.")
         return
     table = Table(title="Policies", title_justify="left")
-    for name in ("policy", "status", "since", "lead when promoted", "note"):
+    for name in ("policy", "status", "added", "lead when promoted", "note"):
         table.add_column(name, overflow="fold", min_width=8)
     for row in found:
         lead = (row["estimate"] or {}).get("difference") or {}
@@ -148,40 +149,35 @@ def policy_table(console: Console, found: list[dict[str, Any]]) -> None:
 # -- parts of the gate -----------------------------------------------------------------------------------------
 
 
-def _contender(engine: Engine, router: Path | None) -> _Contender:
+def _contender(store: ExistingStore, router: Path | None) -> _Contender:
     from emafusion.evaluation.first_moves import RouterPolicy
     from emafusion.routers.artefact import load_router, parse_router
-    from emafusion.store import registry
 
-    with engine.connect() as connection:
-        listed = registry.listed(connection)
-        if router is None:
-            waiting = [row for row in listed if row["status"] == "shadow"]
-            if not waiting:
-                raise ConfigError("the store has no policy in shadow: give --router router.json")
-            newest = waiting[-1]
-            content = registry.artefact(connection, newest["id"])
-            if content is None:
-                raise ConfigError(f"policy {newest['id']!r} has no artefact to compare: give --router router.json")
-            model = parse_router(content, f"policy {newest['id']!r}")
-            return _Contender(RouterPolicy.of(newest["id"], model), None, newest["created_at"])
-    model = load_router(router)
-    content = router.read_bytes()
-    name = f"{router.stem[:100]}-{hashlib.sha256(content).hexdigest()[:8]}"
+    listed = store.policies()
+    if router is None:
+        waiting = [row for row in listed if row["status"] == "shadow"]
+        if not waiting:
+            raise ConfigError("the store has no policy in shadow: give --router router.json")
+        id, added = waiting[-1]["id"], waiting[-1]["created_at"]
+        content = store.artefact(id)
+        if content is None:
+            raise ConfigError(f"policy {id!r} has no artefact to compare: give --router router.json")
+        model = parse_router(content, f"policy {id!r}")
+        return _Contender(RouterPolicy.of(id, model), model.encoder, None, added)
+    model, content = load_router(router), router.read_bytes()
+    id = f"{router.stem[:100]}-{hashlib.sha256(content).hexdigest()[:8]}"
     known = {row["id"]: row["created_at"] for row in listed}
-    policy = RouterPolicy.of(name, model, encoder=encoder_of(model, router))
-    return _Contender(policy, content, known.get(name))
+    policy = RouterPolicy.of(id, model, encoder=encoder_of(model, router))
+    return _Contender(policy, model.encoder, content, known.get(id))
 
 
-def _incumbent(engine: Engine) -> FirstMoves:
+def _incumbent(store: ExistingStore) -> FirstMoves:
     """The policy that serves: through its router where it has one, else as its decisions recorded it."""
     from emafusion.evaluation.first_moves import RecordedPolicy, RouterPolicy
     from emafusion.routers.artefact import parse_router
-    from emafusion.store import registry
 
-    with engine.connect() as connection:
-        id = registry.incumbent(connection)
-        content = None if id is None else registry.artefact(connection, id)
+    id = store.incumbent()
+    content = None if id is None else store.artefact(id)
     if id is None or content is None:
         return RecordedPolicy(id or "what served")
     return RouterPolicy.of(id, parse_router(content, f"policy {id!r}"))
@@ -195,29 +191,6 @@ def _count(connection: Any, since: datetime | None) -> int:
     rows = table("decisions")
     counted = select(func.count()).select_from(rows)
     return int(connection.execute(counted if since is None else counted.where(rows.c.created_at >= since)).scalar_one())
-
-
-def _promote(store: str, contender: _Contender, comparison: Comparison, *, forced: bool) -> None:
-    id = contender.policy.id
-    with _opened(store) as opened:
-        if contender.content is not None:
-            opened.add_policy(id, contender.content, "forced past the gate" if forced else "promoted by the gate")
-        opened.promote(id, comparison.as_dict())
-
-
-def _opened(store: str) -> Store:
-    from emafusion.store import Store
-    from emafusion.store.existing import check_exists
-
-    check_exists(store)
-    return Store(store)
-
-
-def _shown(store: str) -> str:
-    """The store's name without a password."""
-    from emafusion.store.opening import url_of
-
-    return url_of(store).render_as_string(hide_password=True) if "://" in store else store
 
 
 def _time(text: str) -> datetime:
@@ -254,8 +227,8 @@ def _gate_tables(console: Console, found: Comparison, content: dict[str, Any]) -
         ("difference", found.difference),
     ):
         table.add_row(name, *_points(estimate, signed=name == "difference"), end_section=name == "incumbent")
-    table.add_row("  in quality", f"{100 * found.quality:+.2f}")
-    table.add_row("  in cost (more is worse)", f"{100 * found.cost:+.2f}")
+    table.add_row("  from quality", f"{100 * found.quality:+.2f}")
+    table.add_row("  from cost", f"{-100 * found.cost:+.2f}")
     table.add_row("  self-normalised", f"{100 * found.difference.self_normalised:+.2f}")
     console.print(table)
     if found.categories:
@@ -266,6 +239,12 @@ def _gate_tables(console: Console, found: Comparison, content: dict[str, Any]) -
         console.print(
             "If the new router learned from these decisions the estimate is too good: give --since the time of the "
             "last one that it saw."
+        )
+    if content["kept_in_shadow"]:
+        console.print(
+            f"Kept in shadow as {found.candidate}: `emafusion gate` judges it on what is decided from now on.",
+            highlight=False,
+            markup=False,
         )
     if content["forced"]:
         console.print(Text("FORCED: promoted although it did not pass the gate.", style="bold red"))

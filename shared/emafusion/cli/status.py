@@ -20,16 +20,11 @@ __all__ = ["status"]
 
 def status(store: StorePath, as_json: Annotated[bool, JSON] = False) -> None:
     """Show what was decided, spent and saved, how good it was, whether anything drifts, and which policy serves."""
-    from emafusion.store.existing import open_existing
-    from emafusion.store.opening import url_of
+    from emafusion.store.existing import ExistingStore
     from emafusion.store.status import status_of
 
-    engine = open_existing(store)
-    try:
-        found = status_of(engine)
-    finally:
-        engine.dispose()
-    name = url_of(store).render_as_string(hide_password=True) if "://" in store else store
+    with ExistingStore(store) as opened:
+        name, found = opened.name, status_of(opened)
     content = {"store": name, **found.as_dict()}
     show(content, as_json=as_json, tables=lambda console: _tables(console, name, found))
 

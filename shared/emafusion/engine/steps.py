@@ -59,6 +59,8 @@ class _Request:
     opening: Opening | None = None
     """The first move that was chosen, where there was a choice."""
     audited: str | None = None
+    acted_on: dict[str, float] = field(default_factory=dict)
+    """Confidence in each answer before an audit."""
     binding: Binding | None = None
     """Of the tool loop that the request goes on with."""
     purse: Purse | None = None
@@ -332,6 +334,7 @@ class Engine:
             request.warn("nothing was audited", error)
             return None  # type: ignore[return-value]
         if wanted:
+            request.acted_on = {a.candidate: request.belief.confidence(a.candidate) for a in request.answered()}
             yield from self._try(request, Try((reference,)))
             if request.attempts[reference].reply is not None:
                 request.audited = reference
@@ -442,7 +445,12 @@ class Engine:
     def _finish(self, request: _Request, move: Accept | Abstain) -> Result:
         belief, forecast = request.belief, request.forecast
         attempts = tuple(
-            replace(a, confidence=belief.confidence(n), cluster=belief.cluster(n), answer=belief.answer(n))
+            replace(
+                a,
+                confidence=request.acted_on.get(n, belief.confidence(n)),
+                cluster=belief.cluster(n),
+                answer=belief.answer(n),
+            )
             if a.reply is not None
             else a
             for n, a in request.attempts.items()
@@ -455,7 +463,7 @@ class Engine:
         decision = Decision(
             id=uuid.uuid4().hex,
             answered_by=move.candidate,
-            confidence=belief.confidence(move.candidate),
+            confidence=request.acted_on.get(move.candidate, belief.confidence(move.candidate)),
             cost_usd=drafts + judging,
             draft_cost_usd=drafts,
             judge_cost_usd=judging,

@@ -19,7 +19,8 @@ from emafusion.config import Objective
 from emafusion.errors import ConfigError
 from emafusion.evaluation.direct_model import Array, Predictions
 from emafusion.evaluation.first_moves import FirstMoves, RouterPolicy, StoredDecision
-from emafusion.evaluation.off_policy import DELTA, Estimate, LoggedDecisions, difference, value_of
+from emafusion.evaluation.logged_decisions import LoggedDecisions
+from emafusion.evaluation.off_policy import DELTA, Estimate, difference, value_of
 
 __all__ = ["CategoryComparison", "Comparison", "compare", "judge_difference"]
 

@@ -25,6 +25,8 @@ FLOOR_VALUE = 100.0
 """Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
 MOST_CARRIED = 4.0
 """Log of the factor by which the value for a budget may be corrected for good."""
+MOST_BUDGETS = 1024
+"""Budgets of which a pace is kept: a caller may give one with each request."""
 EVIDENCE = 1.0
 """Standard errors by which the policy must have beaten the best single candidate."""
 
@@ -194,4 +196,8 @@ class TradeOff:
 
     def _pacer(self, budget: float) -> Pacer:
         with self._lock:
-            return self._pacers.setdefault(budget, Pacer(budget))
+            pacer = self._pacers.pop(budget, None) or Pacer(budget)
+            self._pacers[budget] = pacer  # last again: what goes first is what was not used for longest
+            while len(self._pacers) > MOST_BUDGETS:
+                del self._pacers[next(iter(self._pacers))]
+            return pacer

@@ -1,4 +1,4 @@
-"""Opening a store that must be there already: a look at it makes nothing."""
+"""`ExistingStore`: a store that must be there already, looked at from outside. It records nothing and makes nothing."""
 
 from __future__ import annotations
 
@@ -7,25 +7,56 @@ from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
 from emafusion.store.opening import connect, url_of
+from emafusion.store.policies import Policies
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import URL
 
-__all__ = ["check_exists", "open_existing"]
+__all__ = ["ExistingStore"]
 
 
-def open_existing(url_or_path: str | Path) -> Engine:
-    """An engine on a store; one of an older version is migrated.
+class ExistingStore(Policies):
+    """A store without a writer: for commands that look at what others record, and at which policy serves.
+
+    One of an older version is migrated.
+
+    Parameters
+    ----------
+    url_or_path
+        As of :class:`emafusion.store.Store`.
 
     Raises
     ------
     ConfigError
         If there is no such database, or it is not a store.
     """
-    return connect(check_exists(url_or_path))
+
+    def __init__(self, url_or_path: str | Path) -> None:
+        self.engine = self._engine = connect(_found(url_or_path))
+
+    @property
+    def name(self) -> str:
+        """The file, or the URL without its password."""
+        url = self.engine.url
+        return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+    def _in_this_process(self) -> None:
+        """Nothing belongs to a process but the connections, which a command does not share."""
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def __enter__(self) -> ExistingStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
-def check_exists(url_or_path: str | Path) -> URL:
+def _found(url_or_path: str | Path) -> URL:
     """The URL of a store that is there. Writes nothing, not even an empty file.
 
     Raises

@@ -51,7 +51,7 @@ def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
         line["embedding"] = [
             float(str(x)) for x in decision["embedding"]
         ]  # as few digits as tell it from its neighbours
-    agreeing = _agreeing(decision)
+    agreeing = agreeing_with(decision)
     line["outcomes"] = {
         attempt["candidate"]: _outcome(
             attempt,
@@ -71,7 +71,7 @@ def _score(decision: Mapping[str, Any], candidate: str, agreeing: bool) -> float
     return decision["feedback"] if own is None and agreeing else own
 
 
-def _agreeing(decision: Mapping[str, Any]) -> set[str]:
+def agreeing_with(decision: Mapping[str, Any]) -> set[str]:
     """The candidate that answered, and those whose final answer was the same (-1: none could be read)."""
     clusters = {a["candidate"]: a["cluster"] for a in decision["attempts"]}
     answered_by = decision["answered_by"]

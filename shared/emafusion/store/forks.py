@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -23,6 +24,7 @@ class Forks:
     def __init__(self) -> None:
         self._watched: weakref.WeakSet[Forked] = weakref.WeakSet()
         self._told: list[Forked] = []
+        self._lock = threading.RLock()  # two threads may fork at the same time
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
 
@@ -31,6 +33,7 @@ class Forks:
         self._watched.add(forked)
 
     def _before(self) -> None:
+        self._lock.acquire()
         self._told = list(self._watched)
         for forked in self._told:
             forked._before_fork()
@@ -45,3 +48,4 @@ class Forks:
         for forked in self._told:
             forked._after_fork(in_child)
         self._told = []
+        self._lock.release()

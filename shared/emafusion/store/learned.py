@@ -8,7 +8,7 @@ credits before sums, so that processes wait for each other but never in a circle
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -155,6 +155,35 @@ class Sums(Database):
         rows = self._look(lambda connection: connection.execute(select(table("statistics"))).all())
         return {(row.candidate, row.epoch): vector_from_bytes(row[2]) for row in rows}  # "values" is a method of rows
 
+    def observations(self, decision_id: str) -> list[Observation]:
+        """What is known of the answers of a decision, in the order of their candidates' names."""
+        from sqlalchemy import select
+
+        from emafusion.learning.online.observation import Observation
+
+        credits = table("credits")
+        chosen = select(credits).where(credits.c.decision_id == decision_id).order_by(credits.c.candidate)
+        rows = self._look(lambda connection: connection.execute(chosen).mappings().all())
+        return [
+            Observation(
+                **{k: row[k] for k in ("decision_id", "candidate", "tick", "forecast", "judge", "truth")},
+                features=vector_from_bytes(row["features"]),
+                weight=row["weight"],
+                propensity=row["propensity"],
+            )
+            for row in rows
+        ]
+
+    def fold(self, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None:
+        """Add the sums of epochs before ``into`` to those of it, and remove them.
+
+        Parameters
+        ----------
+        scaled
+            A row, and how many epochs it is carried forward -> the row as it is to be added.
+        """
+        self._change(partial(_fold, into=into, scaled=scaled))
+
     def next_ticks(self, n: int) -> int:
         """The first of ``n`` decision numbers in a row that no other process gets; the very first is 0."""
         if n < 1:
@@ -175,6 +204,27 @@ def _count_on(connection: Connection, n: int) -> int:
     insert_new(connection, counters, [{"name": "ticks", "value": 0}])
     connection.execute(update(counters).where(mine).values(value=counters.c.value + n))
     return int(connection.execute(select(counters.c.value).where(mine)).scalar_one()) - n
+
+
+def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None:
+    from sqlalchemy import delete, select
+
+    sums = table("statistics")
+    chosen = select(sums).where(sums.c.epoch <= into).order_by(sums.c.candidate, sums.c.epoch).with_for_update()
+    rows = connection.execute(chosen).all()
+    old = [row for row in rows if row.epoch < into]
+    if not old:
+        return
+    totals: dict[tuple[str, int], NDArray[np.float64]] = {}
+    for row in rows:
+        values = scaled(vector_from_bytes(row[2]), into - row.epoch)
+        key = (row.candidate, into)
+        totals[key] = totals[key] + values if key in totals else values
+    connection.execute(delete(sums).where(sums.c.epoch < into))
+    zero = [{"candidate": key[0], "epoch": key[1], "values": bytes(8 * len(totals[key]))} for key in sorted(totals)]
+    insert_new(connection, sums, zero)
+    after = [{"candidate": key[0], "epoch": key[1], "values": vector_to_bytes(totals[key])} for key in sorted(totals)]
+    _rewrite(connection, "statistics", ("candidate", "epoch"), after)
 
 
 def _forget(connection: Connection, candidate: str) -> None:

@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["decisions", "is_known"]
 
 
-def decisions(connection: Connection, limit: int | None, *, newest_first: bool) -> list[dict[str, Any]]:
-    """Decisions with their ``attempts``, ``verdicts``, ``feedbacks`` and ``feedback`` (the score that counts)."""
+def decisions(
+    connection: Connection, limit: int | None, *, newest_first: bool, id: str | None = None
+) -> list[dict[str, Any]]:
+    """Decisions, or the one of that ``id``, with their ``attempts``, ``verdicts``, ``feedbacks`` and ``feedback``
+    (the score that counts)."""
     from sqlalchemy import select
 
     rows = table("decisions")
     order = rows.c.created_at.desc() if newest_first else rows.c.created_at
     chosen = select(rows).order_by(order, rows.c.id).limit(limit)
+    if id is not None:
+        chosen = chosen.where(rows.c.id == id)
     ids = chosen.with_only_columns(rows.c.id).subquery()
     found = {row["id"]: dict(row) for row in connection.execute(chosen).mappings()}
     for row in found.values():

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from emafusion.store import registry, sums
+from emafusion.store import sums
 from emafusion.store.drift import Drift, drifts
+from emafusion.store.existing import ExistingStore
 from emafusion.store.health import Health, health_of
 from emafusion.store.quality import Quality, qualities
 from emafusion.store.savings import Saving, savings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
 __all__ = ["Spending", "Status", "Traffic", "budget_rows", "status_of"]
 
@@ -81,7 +82,7 @@ class Status:
         return plain
 
 
-def status_of(engine: Engine, *, now: datetime | None = None, budgets: Budgets = budget_rows) -> Status:
+def status_of(store: ExistingStore, *, now: datetime | None = None, budgets: Budgets = budget_rows) -> Status:
     """Look at a store.
 
     Parameters
@@ -92,7 +93,7 @@ def status_of(engine: Engine, *, now: datetime | None = None, budgets: Budgets =
         Reads what there is of budgets.
     """
     at = now or datetime.now(timezone.utc).replace(tzinfo=None)
-    with engine.connect() as connection:
+    with store.engine.connect() as connection:
         span = sums.span(connection)
         spent, expected, calls = sums.spent(connection), sums.expected(connection), sums.calls(connection)
         told = sums.told(connection, max(FEWEST_RECENT, int(RECENT * span.decisions)))
@@ -106,8 +107,8 @@ def status_of(engine: Engine, *, now: datetime | None = None, budgets: Budgets =
             traffic=tuple(_traffic(spent)),
             drift=tuple(drifts(told)),
             budgets=budgets(connection),
-            health=health_of(engine, connection),
-            policies=registry.listed(connection),
+            health=health_of(store.engine, connection),
+            policies=store.policies(),
         )
 
 

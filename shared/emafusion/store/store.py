@@ -259,6 +259,12 @@ class Store(Policies, Sums):
         self.flush()
         return self._look(lambda connection: reading.decisions(connection, limit, newest_first=True))
 
+    def decision(self, id: str) -> dict[str, Any] | None:
+        """One decision, as in :meth:`decisions`; None if it is not known."""
+        self.flush()
+        found = self._look(lambda connection: reading.decisions(connection, 1, newest_first=True, id=id))
+        return found[0] if found else None
+
     def export(self, path: str | Path) -> int:
         """Write an outcome log to learn from, oldest decision first; returns the number of its lines.
 

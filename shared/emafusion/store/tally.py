@@ -93,7 +93,7 @@ class Tally:
 
     @taken.setter
     def taken(self, number: int) -> None:
-        struct.pack_into("<Q", self._map, 8, number)
+        self._put(8, number)
 
     @property
     def settled(self) -> int:
@@ -102,7 +102,11 @@ class Tally:
 
     @settled.setter
     def settled(self, number: int) -> None:
-        struct.pack_into("<Q", self._map, 16, number)
+        self._put(16, number)
+
+    def _put(self, offset: int, number: int) -> None:
+        if not self._map.closed:  # else the store is, and a thread was late
+            struct.pack_into("<Q", self._map, offset, number)
 
     def close(self) -> None:
         """Let go of the file, and leave it where it is."""

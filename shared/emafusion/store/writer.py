@@ -128,7 +128,13 @@ class Writer(Generic[T]):
             return self.idle
         mark = threading.Event()
         self._queue.put(mark)
-        return mark.wait(timeout)
+        until = time.monotonic() + timeout
+        while not mark.wait(max(0.0, min(0.1, until - time.monotonic()))):
+            if not self._thread.is_alive():
+                return self.idle
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def close(self, timeout: float = 10.0) -> None:
         """Write what is left and end the thread. Safe to call twice."""
@@ -272,7 +278,7 @@ class Writer(Generic[T]):
             try:
                 if not spill.append(self._held, self._drawn - len(self._held) + 1):
                     return False
-            except (OSError, ValueError, TypeError) as error:
+            except Exception as error:  # the disk is full, or a record is not what it should be
                 log.warning("emafusion: the store cannot spill to %s: %s", spill.path, _first_line(error))
                 return False
             if self._tally is not None:
@@ -293,7 +299,6 @@ class Writer(Generic[T]):
                 self._tally.settled = self._drawn
             self._held = []
             self._draw()
-        self._answer_marks()
 
     def _until_chore(self) -> float | None:
         return None if self._chore is None else max(0.0, self._chore_at - time.monotonic())

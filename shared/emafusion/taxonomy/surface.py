@@ -15,7 +15,21 @@ __all__ = ["SURFACE_FEATURES", "surface_features"]
 
 _LONGEST = 8_000  # characters looked at, half from each end
 
-_KEYWORDS = ("def", "class", "return", "import", "print", "function", "const", "var", "void", "assert", "elif", "SELECT", "fn")
+_KEYWORDS = (
+    "def",
+    "class",
+    "return",
+    "import",
+    "print",
+    "function",
+    "const",
+    "var",
+    "void",
+    "assert",
+    "elif",
+    "SELECT",
+    "fn",
+)
 _KEYWORD = re.compile(rf"\b(?:{'|'.join(_KEYWORDS)})\b(?=[ (\n])")
 _LINE_OF_CODE = re.compile(r"[;{}][ \t]*\n")
 _CALL = re.compile(r"\((?<=\w\()(?=[^)\s])")

@@ -77,8 +77,8 @@ def test_a_row_of_another_width_is_refused() -> None:
 
 
 def test_a_truth_counts_as_evidence_that_tells_everything() -> None:
-    told = sums(observation(truth=1.0))
-    judged = sums(observation(judge=1.0, weight=1.0))
+    told = sums(observation(truth=1.0, forecast=0.5))
+    judged = sums(observation(judge=1.0, weight=1.0, forecast=0.5))
     np.testing.assert_allclose(told.gram, judged.gram)
     np.testing.assert_allclose(told.moment, judged.moment)
 
@@ -106,7 +106,8 @@ def test_the_least_squares_of_evidence_find_the_quality() -> None:
 def test_both_words_give_a_pair_that_weighs_more_the_rarer_it_was_asked_for() -> None:
     pair = sums(observation(judge=0.8, truth=0.0, weight=0.5, propensity=0.1)).pairs
     error = 0.2 / 0.5 + 0.6
-    np.testing.assert_allclose(pair, [5.0, 50.0, 5.0 * error, 5.0 * error**2])
+    heard = 5.0 * 0.25 / 0.24
+    np.testing.assert_allclose(pair, [heard, 10 * heard, heard * error, heard * error**2])
     assert not sums(observation(judge=0.8)).pairs.any()
     assert not sums(observation(truth=0.8)).pairs.any()
 

@@ -2,8 +2,8 @@
 
 Judges are asked about every answer, the truth about few; the few correct the many (prediction-powered inference,
 Angelopoulos et al. 2023, arXiv 2301.09633; doubly robust rewards, Dudik et al. 2011). With few audits a candidate's own
-mean error is mostly noise, so it is shrunk towards the mean error of all, by as much as the candidates are seen to
-differ: error_j ~ N(common, tau^2), with tau averaged over a grid by its marginal likelihood.
+mean error is mostly noise, so it is shrunk towards the mean error of all: error_j ~ N(common, tau_j^2), with tau_j one
+of a few, weighed by how likely each makes what was seen. A candidate that is plainly favoured is then hardly shrunk.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ Array = NDArray[np.float64]
 
 COMMON = 0.15
 """Standard deviation of the error that all candidates share."""
-DIFFERENCES = np.array([0.03, 0.06, 0.12, 0.25, 0.5])
-"""Standard deviations of candidates' errors around the common one, and how likely they are before any audit."""
-BELIEF = 1.0 / (1.0 + (DIFFERENCES / 0.06) ** 2)
+DIFFERENCES = np.array([0.03, 0.1, 0.4])
+"""Standard deviations of a candidate's error around the common one: judges are fair to most, and unfair to some."""
+BELIEF = np.array([0.6, 0.33, 0.07])
+"""How likely each is, before any audit. Judgements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,15 @@ class Leaning:
         precision = np.where(heard, total**2 / np.maximum(squares, 1e-12), 0.0) / noise
         error = np.where(heard, errors / np.maximum(total, 1e-12), 0.0)
         own = DIFFERENCES[:, None] ** 2
-        weight = precision / (1.0 + own * precision)  # (g, m): 1 / (tau^2 + variance of the mean)
-        certainty = COMMON**-2 + weight.sum(1)
-        common = (weight * error).sum(1) / certainty
-        fit = 0.5 * (
-            -np.log1p(own * precision).sum(1) - np.log(certainty) - (weight * error**2).sum(1) + certainty * common**2
-        )
-        belief = BELIEF * np.exp(fit - fit.max())
-        belief /= belief.sum()
-        shrunk = own * precision / (1.0 + own * precision)
-        means = common[:, None] + shrunk * (error - common[:, None])
-        mean = belief @ means
-        variance = belief @ (own * (1.0 - shrunk) + (means - mean) ** 2)
+        usual = float(BELIEF @ own[:, 0])
+        counts = precision / (1.0 + usual * precision)
+        common = float((counts * error).sum() / (COMMON**-2 + counts.sum()))
+        shrunk = own * precision / (1.0 + own * precision)  # (g, m)
+        unfit = (error - common) ** 2 * precision / (1.0 + own * precision)
+        fit = np.log(BELIEF)[:, None] - 0.5 * (np.log1p(own * precision) + unfit)
+        belief = np.exp(fit - fit.max(0))
+        belief /= belief.sum(0)
+        means = common + shrunk * (error - common)
+        mean = (belief * means).sum(0)
+        variance = (belief * (own * (1.0 - shrunk) + (means - mean) ** 2)).sum(0)
         return cls(mean, variance)

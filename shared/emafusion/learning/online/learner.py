@@ -97,6 +97,10 @@ class OnlineLearner:
         with self._lock:
             return self._history.rows()
 
+    def carried(self, row: Array, epochs: int) -> Array:
+        """A row of sums as it is to be added to those of an epoch so much later, by how this learner forgets."""
+        return self._history.carried(row, epochs)
+
     def forget(self, candidate: str, before: float | None = None) -> None:
         """Forget a candidate, or let what it did before a tick count little and its forecast for nothing sure."""
         with self._lock:
@@ -145,7 +149,7 @@ class OnlineLearner:
     def standing(self, names: tuple[str, ...]) -> Standing:
         """How much is known of these candidates."""
         posterior = self._posterior(names)
-        return Standing(np.sqrt(posterior.own[:, 0, 0]), posterior.weight, posterior.answers)
+        return Standing(np.sqrt(posterior.own), posterior.weight, posterior.answers)
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""

@@ -20,6 +20,8 @@ against the epoch's beginning, so that a sum never has to be touched again)."""
 LEAST_WEIGHT = 0.02
 """Evidence that tells less than this is taken to tell this much, and so moves nothing by more than it deserves."""
 LEAST_PROPENSITY = 0.001
+LEAST_VARIANCE = 0.03
+"""Of the quality of an answer: no forecast is taken to be surer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +80,24 @@ class Observation:
             return np.zeros(row_length(len(self.features) + 1))
         x = self.design()
         known = GAMMA ** (self.tick // EPOCH * EPOCH - self.tick)
+        # The evidence moves the forecast by the share ``informative`` of what the truth is expected to move it, with a
+        # variance of ``informative`` f (1 - f), against the 1 / 4 at most of the truth.
         informative = min(max(self.weight, LEAST_WEIGHT), 1.0)
-        # The evidence moves the forecast by the share ``informative`` of what the truth is expected to move it.
+        surer = 0.25 / max(self.forecast * (1.0 - self.forecast), LEAST_VARIANCE)
         moved = 0.0 if self.judge is None else self.judge - self.forecast
-        judged, pairs = np.zeros(len(x)), np.zeros(4)
+        judged, leaning, pairs = np.zeros(len(x)), 0.0, np.zeros(4)
         if self.truth is None:
-            weight, residual = informative * known, moved * known
-            judged = weight * x
+            weight, residual = informative * surer * known, moved * surer * known
+            judged, leaning = weight * x, residual
         else:
             weight, residual = known, (self.truth - self.forecast) * known
             if self.judge is not None:
                 propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
-                heard = informative / propensity
+                heard = informative * surer / propensity
                 error = moved / informative - (self.truth - self.forecast)
                 pairs = np.array([heard, heard / propensity, heard * error, heard * error**2])
-        leaning = residual if self.truth is None else 0.0
-        return Sums(weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), np.asarray(known), pairs).pack()
+        parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), np.asarray(known), pairs)
+        return Sums(*parts).pack()
 
     def design(self) -> NDArray[np.float64]:
         """The features, and how sure the forecast was: (d + 1,)."""

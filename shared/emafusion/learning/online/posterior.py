@@ -41,8 +41,9 @@ class Posterior:
     ----------
     mean : (m, p)
     covariance : (m, p, p)
-    own : (m, p, p)
-        The covariance if what is shared were known: what is not known about candidates' differences.
+    own : (m,)
+        Variance of a candidate's level, as far as it is not shared and asking the candidate would lessen it: what
+        judges lean is not in it.
     prior : (m, p)
         Variances before any answer.
     weight : (m,)
@@ -81,7 +82,8 @@ class Posterior:
         mean = np.einsum("jik,jk->ji", spread, moment + own * centre)
         reach = np.swapaxes(passed, 1, 2)
         covariance = NOISE * (spread + reach @ common @ passed)
-        return cls(mean, covariance, prior, NOISE * spread, sums.gram[:, 0, 0], sums.answers, leaning)
+        level = NOISE / (own[:, 0] + sums.gram[:, 0, 0])
+        return cls(mean, covariance, prior, level, sums.gram[:, 0, 0], sums.answers, leaning)
 
     def correction(self, design: Array) -> tuple[Array, Array]:
         """For rows (m, p), one a candidate: what to add to its forecast, and the share of the variance that is left."""
