@@ -166,9 +166,7 @@ def infer(evidence: Evidence) -> Posterior:
     in_right = member @ weights[:, :, 1:].swapaxes(1, 2)  # joint with theta
     theta = weights.sum(2)[:, None, :]
     good = np.where(ran_too, in_right + (theta - in_right) * stray, theta * evidence.right)
-    return Posterior(
-        p=good.sum(2), joint=joint, sizes=sizes.astype(np.int64), alone=alone, correct=weights.sum(1)
-    )
+    return Posterior(p=good.sum(2), joint=joint, sizes=sizes.astype(np.int64), alone=alone, correct=weights.sum(1))
 
 
 def _prior(evidence: Evidence) -> Posterior:

@@ -10,7 +10,6 @@ Everything is in units of USD: a good answer is worth ``value``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -96,9 +95,7 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
     return Plan(action, answer, q, worth_, stop_worth, commit, together, posterior)
 
 
-def worth(
-    problem: Problem, calibration: ConfidenceCalibration, *, width: int = WIDTH, depth: int = DEPTH
-) -> Array:
+def worth(problem: Problem, calibration: ConfidenceCalibration, *, width: int = WIDTH, depth: int = DEPTH) -> Array:
     """:attr:`Plan.worth` alone (n,), for comparing what could be done."""
     return _solved(problem, calibration, width, depth)[2][1]
 
