@@ -26,6 +26,8 @@ VALUES = np.geomspace(0.01, 10.0, 16)
 """Where a floor's value is sought, in multiples of :attr:`Terms.value`."""
 
 
+LEAST_GAIN = 1e-12
+"""USD by which a judge must improve what would be done without it."""
 JUDGED = 3
 """Candidates whose judged answer is considered before anything has run."""
 
@@ -83,6 +85,7 @@ class CascadeRouting:
             terms = self._for_floor(belief, terms)
         problem = self.problem(belief, terms)
         solved = plan(problem, belief.model.calibration, width=self.width, depth=self.depth)
+        belief.confidence_ = solved.confidence[0]
         action, best = int(solved.action[0]), int(solved.answer[0])
         if best >= 0:
             ask = self._worthwhile_judge(belief, terms, problem, solved, best)
@@ -148,6 +151,8 @@ class CascadeRouting:
         found: tuple[float, Ask] | None = None
         p = float(solved.confidence[0, best])
         for judge, _, cost in self.panel.available(belief, author):
+            if terms.value - cost - solved.worth[0] <= LEAST_GAIN:  # it could not make an answer more than good
+                continue
             strength = self.panel.strength(belief, judge, author)
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
@@ -157,7 +162,7 @@ class CascadeRouting:
             hit = float(sigmoid(np.array(strength)))
             p_yes = p * hit + (1 - p) * (1 - hit)
             gain = p_yes * yes + (1 - p_yes) * no - cost - solved.worth[0]
-            if gain > 1e-12 and (found is None or gain > found[0]):
+            if gain > LEAST_GAIN and (found is None or gain > found[0]):
                 reason = f"a verdict of judge {judge!r} is worth {gain:.2g} USD more than it costs"
                 found = float(gain), Ask((judge,), author, reason)
         return found[1] if found else None
@@ -167,7 +172,7 @@ class CascadeRouting:
 
         The lattice knows candidates alone, so a draft and its verdict are foreseen here, one step deep.
         """
-        open_, value, least = problem.open[0], float(problem.value[0]), float(solved.worth[0]) + 1e-12
+        open_, value, least = problem.open[0], float(problem.value[0]), float(solved.worth[0]) + LEAST_GAIN
         utility = np.where(open_, value * solved.confidence[0] - problem.cost[0], -np.inf)
         firsts = [j for j in np.argsort(-utility)[:JUDGED].tolist() if open_[j]]
         options = [

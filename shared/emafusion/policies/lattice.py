@@ -34,7 +34,7 @@ def _sets(k: int, depth: int) -> list[tuple[int, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class Tries:
     """Tries from the states of one level that lead to others of the lattice.
 
     Attributes
@@ -71,12 +71,12 @@ class Lattice:
     following : list of list of tuple
         The same by state and candidate, without the padding.
     tried : int (E,)
-        Candidates of all :attr:`steps`.
+        Candidates of all :attr:`tries`.
     ahead : int (C + 1, E)
-        The states that the tries of all :attr:`steps` can lead to, padded with -1.
+        The states that all :attr:`tries` can lead to, padded with -1.
     spans : list of slice
         The states of each level.
-    steps : list of Steps
+    tries : list of Tries
         For each level but the last, the candidates whose trying leads to states of the lattice. Any other's answer can
         only be accepted unseen.
     paths : (2 k + clusters + 1, (C + 1) S)
@@ -113,8 +113,8 @@ class Lattice:
         state, candidate = (self.children >= 0).any(2).nonzero()
         self.tried = candidate
         self.ahead: NDArray[np.int64] = self.children[state, candidate].T.copy()
-        self.steps = [
-            Steps(slice(start, end), state[start:end], candidate[start:end], self.ahead[:, start:end].copy())
+        self.tries = [
+            Tries(slice(start, end), state[start:end], candidate[start:end], self.ahead[:, start:end].copy())
             for start, end in pairwise(np.searchsorted(state, edges[:-1]).tolist())
         ]
         self.following = [[tuple(c for c in after if c >= 0) for after in tries] for tries in self.children.tolist()]

@@ -192,7 +192,7 @@ def _solve(
     worth = np.maximum(stop_worth, move.max(1))
     chance, toll = _chances(shape, log_z), price.take(shape.tried, axis=1)
     for level in range(shape.depth - 1, -1, -1):
-        at, ahead = shape.spans[level], shape.steps[level]
+        at, ahead = shape.spans[level], shape.tries[level]
         expected = (chance[:, :, ahead.place] * worth.take(ahead.children, axis=1)).sum(1)
         move[:, ahead.candidate, ahead.state] = expected - toll[:, ahead.place]
         np.maximum(stop_worth[:, at], move[:, :, at].max(1), out=worth[:, at])

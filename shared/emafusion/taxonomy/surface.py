@@ -16,20 +16,8 @@ __all__ = ["SURFACE_FEATURES", "surface_features"]
 _LONGEST = 8_000  # characters looked at, half from each end
 
 _KEYWORDS = (
-    "def",
-    "class",
-    "return",
-    "import",
-    "print",
-    "function",
-    "const",
-    "var",
-    "void",
-    "assert",
-    "elif",
-    "SELECT",
-    "fn",
-)
+    "def", "class", "return", "import", "print", "function", "const", "var", "void", "assert", "elif", "SELECT", "fn",
+)  # fmt: skip
 _KEYWORD = re.compile(rf"\b(?:{'|'.join(_KEYWORDS)})\b(?=[ (\n])")
 _LINE_OF_CODE = re.compile(r"[;{}][ \t]*\n")
 _CALL = re.compile(r"\((?<=\w\()(?=[^)\s])")
@@ -44,7 +32,7 @@ _TOOL_STEMS = ("function", "tool", "funktionen", "werkzeuge", "fonction", "funci
 _TAG = re.compile(r"</?\w+>")
 
 
-# Counts look for a sign that every match holds before they let a pattern walk over the text: most texts lack most signs.
+# Counts look for a sign that every match holds before a pattern walks over the text: most texts lack most signs.
 
 
 def _code(text: str) -> int:
