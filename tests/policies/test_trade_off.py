@@ -97,3 +97,14 @@ def test_the_pacer_holds_the_average_even_if_the_curve_is_wrong(off_by: float, q
 
 def test_a_curve_survives_the_way_to_json_and_back() -> None:
     assert Curve.from_config(curve().to_config()) == curve()
+
+
+def test_a_budget_in_debt_allows_calls_of_one_budget_each() -> None:
+    trade_off, objective = TradeOff(POOL, curve()), Objective(usd_per_query=1e-3)
+    assert trade_off.terms(objective).allowance == np.inf
+    trade_off.settle(objective, 0.1)
+    assert trade_off.terms(objective).allowance == 1e-3
+    poor = TradeOff(POOL, curve(quality=(0.5,) * 9, advantage=(-1.0,) * 9))
+    poor.settle(objective, 0.1)
+    assert poor.terms(objective).only != ()
+    assert poor.terms(objective).allowance == 1e-3

@@ -68,11 +68,11 @@ class CascadeRouting:
             if ask is not None:
                 return ask
         elif self.panel.judges and not belief.ran.any():
-            judged = self._judged_draft(belief, problem, solved)
+            judged = self._judged_draft(belief, terms, problem, solved)
             if judged is not None:
                 return judged
         if action == STOP and best < 0:
-            action = self._least_loss(belief, problem, solved)
+            action = self._least_loss(problem, solved)
         if action != STOP:
             return self._try(belief, solved, action)
         return self._accept(belief, solved, best)
@@ -104,8 +104,7 @@ class CascadeRouting:
             evidence = type(evidence)(
                 **{**{k: getattr(evidence, k) for k in evidence.__dataclass_fields__}, "llr": llr}
             )
-        only = np.array([not terms.only or name in terms.only for name in belief.names])
-        open_ = belief.open & only if (belief.open & only).any() or belief.usable.any() else belief.open
+        open_ = terms.admits(belief)
         tile = np.ones((n, 1))
         # When every answer so far is unusable the best of them still beats none at all once nothing is left to try.
         usable = belief.usable if belief.usable.any() or open_.any() else belief.ran
@@ -125,6 +124,8 @@ class CascadeRouting:
         found: tuple[float, Ask] | None = None
         p = float(solved.confidence[0, best])
         for judge, _, cost in self.panel.available(belief, author):
+            if cost > terms.allowance:
+                continue
             strength = self.panel.strength(belief, judge, author)
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
@@ -139,14 +140,19 @@ class CascadeRouting:
                 found = float(gain), Ask((judge,), author, reason)
         return found[1] if found else None
 
-    def _judged_draft(self, belief: Belief, problem: Problem, solved: Plan) -> Try | None:
+    def _judged_draft(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan) -> Try | None:
         """The candidate worth trying because a judge will look at its answer, if that beats the plan without judges.
 
         The lattice knows candidates alone, so a draft and its verdict are foreseen here, one step deep.
         """
         utility = np.where(problem.open[0], problem.value[0] * solved.confidence[0] - problem.cost[0], -np.inf)
         firsts = [int(j) for j in np.argsort(-utility)[:JUDGED] if np.isfinite(utility[j])]
-        options = [(j, judge, cost) for j in firsts for judge, _, cost in self.panel.available(belief, belief.names[j])]
+        options = [
+            (j, judge, cost)
+            for j in firsts
+            for judge, _, cost in self.panel.available(belief, belief.names[j])
+            if cost <= terms.allowance
+        ]
         if not options:
             return None
         strengths = np.array([self.panel.strength(belief, judge, belief.names[j]) for j, judge, _ in options])
@@ -167,10 +173,10 @@ class CascadeRouting:
         return Try((belief.names[j],), reason=reason)
 
     @staticmethod
-    def _least_loss(belief: Belief, problem: Problem, solved: Plan) -> int:
+    def _least_loss(problem: Problem, solved: Plan) -> int:
         """Something must answer, though nothing is worth its cost: the candidate that loses the least."""
         utility = problem.value[0] * solved.confidence[0] - problem.cost[0]
-        return int(np.where(belief.open, utility, -np.inf).argmax())
+        return int(np.where(problem.open[0], utility, -np.inf).argmax())
 
     def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
         name = belief.names[action]
