@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emafusion.budgets.purse import Allowance
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed
@@ -74,7 +75,15 @@ class ScriptedFusion:
     def finish(self, query: Query, result: Result) -> None:
         self.finished.append(result)
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+        within: Allowance | None = None,
+    ) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
