@@ -154,8 +154,9 @@ def measure(world: World, queries: int, seeds: int) -> Iterator[dict[str, Any]]:
                 found = []
                 for seed in range(seeds):
                     rows = ordered(world, order, queries, np.random.default_rng(seed))
-                    run = paced(world, rows.tolist(), budget, fitted=fitted)
-                    found.append((*run, unpaced(world, rows, budget), forced(world, rows, budget)))
+                    asked = rows.tolist()
+                    run = paced(world, asked, budget, fitted=fitted)
+                    found.append((*run, unpaced(world, asked, budget), forced(world, asked, budget)))
                 off, quality, debt, free, floor = np.array(found).T
                 yield {
                     "budget": budget,
