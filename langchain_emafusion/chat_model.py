@@ -71,8 +71,9 @@ class ChatEMAFusion(BaseChatModel):
     max_retries, max_retry_wait
         How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
         before the next candidate is asked, and the seconds that it may spend waiting for that in all.
-        Clients such as ``ChatOpenAI`` retry twice by themselves, within each of these calls: give candidates
-        ``max_retries=0`` lest the numbers multiply.
+        Retries that a client makes by itself (``ChatOpenAI`` and ``ChatAnthropic`` do, twice) count as these: by
+        default they leave none to the router. Give candidates ``max_retries=0`` to have it wait, and give up waiting
+        for another candidate, by its own rules; candidates given as strings are made so.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
@@ -392,7 +393,7 @@ class ChatEMAFusion(BaseChatModel):
         return self.bind(tools=tool_specs(tools, strict), **kwargs)
 
     def with_structured_output(
-        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+        self, schema: dict[str, Any] | type | None = None, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
         """Answers as instances of ``schema``: routed first, then asked for in the candidate's own way.
 

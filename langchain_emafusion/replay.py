@@ -15,6 +15,7 @@ from langchain_emafusion.messages import langchain_messages
 from langchain_emafusion.portable import portable, provider_of
 from langchain_emafusion.profile import profile_of
 from langchain_emafusion.request import Request
+from langchain_emafusion.tools import strict_spec
 
 __all__ = [
     "accepted",
@@ -50,7 +51,16 @@ def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Run
         return model, arguments
     tools = arguments.pop("tools")
     given = {k: arguments.pop(k) for k in TOOL_ARGUMENTS if k in arguments}
+    if given.get("response_format") and given.get("strict") is None and _wants_strict_tools(model):
+        tools = [strict_spec(tool) for tool in tools]
     return model.bind_tools(tools, **accepted(model.bind_tools, given)), arguments
+
+
+def _wants_strict_tools(model: BaseChatModel) -> bool:
+    """OpenAI's clients refuse tools beside a response format unless they are strict; they make only tools that they
+    convert themselves so, and agents tell only models that they know to be OpenAI's."""
+    openai = any(kind.__name__ == "BaseChatOpenAI" for kind in type(model).__mro__)
+    return openai and not getattr(model, "use_responses_api", False)
 
 
 def call_arguments(request: Request, model: BaseChatModel, call: Call) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
     llm
         The router.
     schema
-        Pydantic class, ``TypedDict`` class, JSON schema, or OpenAI function.
+        Pydantic class, ``TypedDict`` class, JSON schema, or OpenAI function; None for any object (``json_mode``).
     include_raw
         Return ``{"raw": AIMessage, "parsed": ..., "parsing_error": ...}`` and raise no parsing error.
     options
@@ -57,7 +57,8 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
         self.schema = schema
         self.include_raw = include_raw
         self.options = dict(options or {})
-        self.json_schema = convert_to_json_schema(schema)
+        # JSON mode needs no schema: any object will do.
+        self.json_schema = {"type": "object"} if schema is None else convert_to_json_schema(schema)
         self._chains: dict[tuple[str, bool, bool, int | None], Runnable[Any, Any]] = {}
         self._lock = Lock()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,7 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Objective
+from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.types import Decision
 from llamaindex_emafusion.asked import filled_from
@@ -52,6 +54,22 @@ _OFFER = "emafusion_offer"
 """Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
 _WITHIN = "emafusion_within"
 """Argument under which a batch's budget travels to the requests of the batch."""
+
+_BUILT_FROM = frozenset(
+    {
+        "abstain_below",
+        "budgets",
+        "candidates",
+        "encoder",
+        "judges",
+        "router",
+        "slow_classifier",
+        "slow_weight",
+        "store",
+        "stream_mode",
+    }
+)
+"""Fields that the core is made from, once."""
 
 
 class EMAFusion(FunctionCallingLLM):
@@ -78,6 +96,14 @@ class EMAFusion(FunctionCallingLLM):
         "buffered" judges whole answers first.
     abstain_below
         Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
+    slow_classifier, slow_weight
+        A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
+        a call more for every request, so none by default.
+    max_retries, max_retry_wait
+        How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
+        before the next candidate is asked, and the seconds that it may spend waiting for that in all.
+        Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
+        ``max_retries=0`` lest the numbers multiply.
     budgets
         Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
         where there is one, for all processes that share it.
@@ -120,6 +146,8 @@ class EMAFusion(FunctionCallingLLM):
     abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
     slow_classifier: Any = Field(default=None, exclude=True, description="Model that labels what is asked.")
     slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
+    max_retries: int = Field(default=2, description="Calls after the first that met a transient error.")
+    max_retry_wait: float = Field(default=30.0, description="Seconds that a call may wait for that in all.")
     budgets: Any = Field(default=(), exclude=True, repr=False, description="Hard limits of what may be spent.")
 
     _fusion: Fusion = PrivateAttr()
@@ -130,20 +158,25 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(
                 f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
             )
+        for name in fields.keys() - type(self).model_fields.keys():
+            close = get_close_matches(name, type(self).model_fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "the class's docstring lists what there is"
+            raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
-        self._fusion = self._build()
+        Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
+        self._fusion = self._build(self.router, self.store)
 
-    def _build(self) -> Fusion:
+    def _build(self, router: Any, store: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
             self.candidates,
             resolve=resolve,
             objective=self.objective,
-            router=self.router,
+            router=router,
             judges=self.judges,
             encoder=self.encoder,
-            store=self.store,
+            store=store,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
@@ -348,6 +381,7 @@ class EMAFusion(FunctionCallingLLM):
             callback_manager=self.callback_manager,
             bound=self._bound,
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
+            retries=Retries(self.max_retries, self.max_retry_wait),
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
         return Request(self._fusion, query, transport, objective, only, key, within)
@@ -373,9 +407,34 @@ class EMAFusion(FunctionCallingLLM):
         yield "candidates", list(self._fusion.pool.names)
         yield from super().__repr_args__()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _BUILT_FROM and getattr(self, "_fusion", None) is not None:
+            raise ConfigError(
+                f"{name} is fixed once the LLM is built: take a copy, llm.model_copy(update={{{name!r}: ...}})"
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
+        copy has a core of its own, over the same fitted router, store and budgets where these are not updated."""
+        changed = dict(update or {})
+        copied = super().model_copy(update=changed)
+        Retries(copied.max_retries, copied.max_retry_wait)
+        if _BUILT_FROM & changed.keys():
+            router = copied.router if "router" in changed else self._fusion.routing_model or self.router
+            copied._fusion = copied._build(router, copied.store if "store" in changed else self._fusion.store)
+            if not {"budgets", "store"} & changed.keys():
+                copied._fusion.share_ledger(self._fusion)
+        return copied
+
+    def __copy__(self) -> EMAFusion:
+        copied: EMAFusion = super().__copy__()
+        copied._bound = BoundModels()  # each has its own callback manager, which these follow
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> EMAFusion:
         """A shallow copy: clients and what was learned are shared, not doubled."""
-        return self.model_copy()
+        return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
         raise TypeError(

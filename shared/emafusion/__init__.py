@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from emafusion.judges.pairwise import PairwiseJudge
     from emafusion.judges.self_consistency import SelfConsistency
     from emafusion.judges.self_verification import SelfVerification
+    from emafusion.learning.online.settings import Learning
 
 # Loaded on first use: they bring numpy's linear algebra or a file with them.
 _LATER = {
     "CallableJudge": "emafusion.judges.callable",
     "Fusion": "emafusion.fusion",
     "LLMJudge": "emafusion.judges.llm",
+    "Learning": "emafusion.learning.online.settings",
     "LogProbability": "emafusion.judges.log_probability",
     "PairwiseJudge": "emafusion.judges.pairwise",
     "SelfConsistency": "emafusion.judges.self_consistency",
@@ -61,6 +63,7 @@ __all__ = [
     "Forecast",
     "Fusion",
     "LLMJudge",
+    "Learning",
     "LogError",
     "LogProbability",
     "Message",

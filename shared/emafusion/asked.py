@@ -111,6 +111,7 @@ def build_query(
         context=context,
         session=session_key(turns, thread) if turns else None,
         conversation=conversation_key(turns, thread) if turns else thread,
+        thread_named=thread is not None,
         mid_turn=mid_turn,
         max_output_tokens=max_output_tokens,
         id=id,

@@ -75,6 +75,8 @@ class Query:
     """UTF-8 bytes of the whole request, tools included: what no tokenizer over bytes can exceed in tokens."""
     conversation: str | None = None
     """The thread as the caller named it, else a key of its first human turn; unlike ``session`` it lasts all turns."""
+    thread_named: bool = False
+    """Whether the caller named the thread: only then are two requests of one conversation known to be one user's."""
     slow_labels: Mapping[str, Any] | None = None
     """Axis -> label probabilities by the slow classifier, where one was asked; routers fuse them with their own."""
 
@@ -112,6 +114,8 @@ class Forecast:
     """Probability that two wrong answers coincide; None likewise."""
     embedding: Any = field(default=None, repr=False, compare=False)
     """Vector of the query (dim,), float32, where the router made one; what learns while serving reads it."""
+    uncorrected: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """``p_good`` as the router gave it, where what was learned while serving has corrected it; else empty."""
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""

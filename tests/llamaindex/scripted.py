@@ -58,6 +58,7 @@ class ScriptedFusion:
     finished: list[Result] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     objectives: list[Objective | None] = field(default_factory=list)
+    routing_model: None = None
 
     @property
     def last(self) -> Decision | None:
@@ -199,6 +200,6 @@ class ScriptedEMAFusion(EMAFusion):
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(candidates, **fields)
 
-    def _build(self) -> Any:
+    def _build(self, router: Any, store: Any) -> Any:
         resolved = [resolve(c if isinstance(c, Candidate) else Candidate(c)) for c in self.candidates]
         return ScriptedFusion(Pool(resolved), self.script)

@@ -66,7 +66,7 @@ class SharedLedger(Ledger):
     Parameters
     ----------
     engine
-        An open database in which the tables are (:func:`emafusion.store.budget_tables.create`).
+        The open database of a :class:`~emafusion.store.Store`.
     budgets
         For ``lease`` and ``unreachable``.
     clock

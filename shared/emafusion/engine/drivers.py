@@ -39,7 +39,8 @@ Steps: TypeAlias = Generator[tuple[Call, ...], tuple[Outcome, ...], Result]
 class Transport(Protocol):
     """How one request's calls reach the models; an adapter makes one for each request.
 
-    It may have, besides: ``retries`` (:class:`~emafusion.engine.retries.Retries`; without it there are none);
+    It may have, besides: ``retries`` (:class:`~emafusion.engine.retries.Retries`; without it there are none), or
+    ``retries_of(call)`` where they differ by candidate;
     ``says(chunk)``, whether a chunk tells a consumer anything (without it, every chunk does); ``broken``, an error
     that must not be retried, for a consumer has seen part of that answer.
     """
@@ -99,7 +100,7 @@ def stream(steps: Steps, transport: Transport) -> Iterator[Any]:
                 live = _Live(calls[0], transport, purse)
                 items: Iterator[Any] = iter(())
                 try:
-                    items = _retries(transport).call(live.open, _final(transport))
+                    items = _retries(transport, calls[0]).call(live.open, _final(transport))
                     yield from live.pieces()
                     for item in items:
                         live.take(item)
@@ -130,8 +131,9 @@ async def astream(steps: Steps, transport: AsyncTransport) -> AsyncIterator[Any]
             if len(calls) == 1 and calls[0].live:
                 live = _Live(calls[0], transport, purse)
                 try:
+                    retries = _retries(transport, calls[0])
                     # Closed here, not by the garbage collector: a consumer that leaves ends the call at once.
-                    async with aclosing(await _retries(transport).acall(live.aopen, _final(transport))) as items:
+                    async with aclosing(await retries.acall(live.aopen, _final(transport))) as items:
                         for piece in live.pieces():
                             yield piece
                         async for item in items:
@@ -234,8 +236,9 @@ class _Live:
         return replace(found, streamed=self.began) if isinstance(found, Reply) else found
 
 
-def _retries(transport: Any) -> Retries:
-    return cast(Retries, getattr(transport, "retries", NEVER))
+def _retries(transport: Any, call: Call) -> Retries:
+    of = getattr(transport, "retries_of", None)
+    return cast(Retries, getattr(transport, "retries", NEVER) if of is None else of(call))
 
 
 def _final(transport: Any) -> Callable[[Exception], bool]:
@@ -278,7 +281,7 @@ def _attempt(call: Call, transport: Transport, purse: Purse | None) -> Outcome:
         if function is not None:
             return _timed(paid(purse, call, lambda: _ran(function)), start)
         make = functools.partial(paid, purse, call, lambda: transport.call(call))
-        return _timed(_retries(transport).call(make, _final(transport)), start)
+        return _timed(_retries(transport, call).call(make, _final(transport)), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
 
@@ -290,7 +293,7 @@ async def _aattempt(call: Call, transport: AsyncTransport, purse: Purse | None) 
         if function is not None:
             return _timed(await apaid(purse, call, lambda: _aran(function)), start)
         make = functools.partial(apaid, purse, call, lambda: transport.acall(call))
-        return _timed(await _retries(transport).acall(make, _final(transport)), start)
+        return _timed(await _retries(transport, call).acall(make, _final(transport)), start)
     except Exception as error:
         return Failure(error, time.perf_counter() - start)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -85,8 +85,8 @@ class Retries:
 
     Notes
     -----
-    Clients that retry by themselves (OpenAI's and Anthropic's do, twice) do so within each call counted here: give
-    them ``max_retries=0``, or set ``limit`` to 0, lest the numbers multiply.
+    Clients that retry by themselves (OpenAI's and Anthropic's do, twice) do so within each call counted here:
+    :meth:`beside` counts theirs in, lest the numbers multiply.
     """
 
     limit: int = 2
@@ -99,6 +99,16 @@ class Retries:
         for name in ("limit", "max_wait", "first_wait"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"retries: {name} must be 0 or more, got {getattr(self, name)!r}")
+
+    def beside(self, own: int) -> Retries:
+        """These retries for a client that makes each call anew ``own`` times by itself: as many requests in all.
+
+        Examples
+        --------
+        >>> Retries(2).beside(0).limit, Retries(2).beside(2).limit, Retries(5).beside(2).limit
+        (2, 0, 1)
+        """
+        return replace(self, limit=max(0, (1 + self.limit) // (1 + own) - 1)) if own else self
 
     def call(self, make: Callable[[], T], final: Callable[[Exception], bool] = lambda error: False) -> T:
         """What ``make`` returns, made anew after transient errors that are not ``final``. Raises the last error."""

@@ -29,6 +29,8 @@ DEBT = 12.0
 """Budgets of debt beyond which calls are confined: 0.4 % of 3,000 queries."""
 SAVING = 9.0
 """Budgets that the pacer aims to have left over: 0.3 % of 3,000 queries."""
+MOST_BUDGETS = 1024
+"""Budgets of which a pace is kept: a caller may give one with each request."""
 EVIDENCE = 1.0
 """Standard errors by which the policy must have beaten the best single candidate."""
 
@@ -151,15 +153,17 @@ class Pacer:
 
 
 class TradeOff:
-    """Turns objectives into terms, for one pool."""
+    """Turns objectives into terms, for one pool; the pace of budgets goes on from the one ``before``."""
 
-    def __init__(self, pool: Pool, curve: Curve | None = None) -> None:
+    def __init__(self, pool: Pool, curve: Curve | None = None, *, before: TradeOff | None = None) -> None:
         self.pool, self.curve = pool, curve
-        self._pacers: dict[float, Pacer] = {}
+        self._dearest = pool.dearest()
+        self._pacers: dict[float, Pacer] = {} if before is None else dict(before._pacers)
+        self._floors: dict[tuple[float, str], Terms] = {}
         self._lock = threading.Lock()
 
     def terms(self, objective: Objective, prompt_tokens: int = 750) -> Terms:
-        reference = objective.reference or self.pool.dearest()
+        reference = objective.reference or self._dearest
         if objective.usd_value is not None:
             return self._guarded(Terms(objective.usd_value, reference=reference))
         if objective.usd_per_query is not None:
@@ -170,13 +174,20 @@ class TradeOff:
             return self._within(budget, terms)
         assert objective.quality_floor is not None
         if self.curve is not None and reference in self.curve.certified:
-            value = self.curve.value_for_floor(objective.quality_floor, reference)
-            if value is None or self.curve.cost_at(value) >= self.curve.alone[reference][0]:
-                # No policy is known to keep the floor, or to do it for less than the reference itself.
-                return Terms(self.curve.value[-1], reference=reference, only=(reference,))
-            return Terms(value, reference=reference)
+            key = objective.quality_floor, reference
+            if key not in self._floors:
+                self._floors[key] = self._certified(self.curve, *key)
+            return self._floors[key]
         call = self.pool.price(reference).cost(Usage(max(prompt_tokens, 100), 250))
         return Terms(FLOOR_VALUE * max(call, 1e-9), objective.quality_floor, reference)
+
+    @staticmethod
+    def _certified(curve: Curve, floor: float, reference: str) -> Terms:
+        value = curve.value_for_floor(floor, reference)
+        if value is None or curve.cost_at(value) >= curve.alone[reference][0]:
+            # No policy is known to keep the floor, or to do it for less than the reference itself.
+            return Terms(curve.value[-1], reference=reference, only=(reference,))
+        return Terms(value, reference=reference)
 
     def _guarded(self, terms: Terms) -> Terms:
         """Never worse than the best single model: deviate from it only where paired evidence says that it pays."""
@@ -214,4 +225,8 @@ class TradeOff:
 
     def _pacer(self, budget: float) -> Pacer:
         with self._lock:
-            return self._pacers.setdefault(budget, Pacer(budget))
+            pacer = self._pacers.pop(budget, None) or Pacer(budget)
+            self._pacers[budget] = pacer  # last again: what goes first is what was not used for longest
+            while len(self._pacers) > MOST_BUDGETS:
+                del self._pacers[next(iter(self._pacers))]
+            return pacer

@@ -12,19 +12,16 @@ one ``UPDATE``, so no grant takes ``spent + reserved`` beyond the limit.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from emafusion.errors import ConfigError
+from emafusion.store.tables import table
+from emafusion.store.upserts import insert_new
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, MetaData, Table
+    from sqlalchemy import Connection, Table
 
-__all__ = ["DIALECTS", "Lease", "Row", "charge_expired", "create", "exchange", "expired", "prune", "windows"]
-
-DIALECTS = ("sqlite", "postgresql")
+__all__ = ["Lease", "Row", "charge_expired", "exchange", "expired", "prune", "windows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +34,6 @@ class Row:
 
     def as_dict(self) -> dict[str, Any]:
         return {"budget": self.budget, "key": self.key, "start": self.start}
-
-
-@cache
-def _metadata() -> MetaData:
-    from sqlalchemy import BigInteger, Boolean, Column, Float, MetaData, String, Table
-
-    metadata = MetaData()
-    Table(
-        "budget_windows",
-        metadata,
-        Column("budget", String(128), primary_key=True),
-        Column("key", String(128), primary_key=True),
-        Column("start", BigInteger, primary_key=True, autoincrement=False),
-        Column("spent", BigInteger, nullable=False),
-        Column("reserved", BigInteger, nullable=False),
-    )
-    Table(
-        "budget_leases",
-        metadata,
-        Column("id", String(64), primary_key=True),
-        Column("budget", String(128), nullable=False),
-        Column("key", String(128), nullable=False),
-        Column("start", BigInteger, nullable=False),
-        Column("amount", BigInteger, nullable=False),  # what is left of it
-        Column("reported", BigInteger, nullable=False),  # what was spent under it
-        Column("expires_at", Float, nullable=False, index=True),  # seconds since 1970 UTC
-        Column("charged", Boolean, nullable=False),
-    )
-    return metadata
-
-
-def create(connection: Connection) -> None:
-    """Make the tables where they are absent: a version of the store's schema."""
-    if connection.dialect.name not in DIALECTS:
-        return
-    _metadata().create_all(connection, checkfirst=True)
-
-
-def _table(name: str) -> Table:
-    return _metadata().tables[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +59,13 @@ def exchange(connection: Connection, lease: Lease, limit: int, wanted: tuple[int
     """
     from sqlalchemy import select, update
 
-    held, leases = _table("budget_windows"), _table("budget_leases")
+    held, leases = table("budget_windows"), table("budget_leases")
     row, mine = lease.row, leases.c.id == lease.id
     window = update(held).where(*_same(held, row))
     if lease.new:
-        _insert_missing(connection, held, {**row.as_dict(), "spent": 0, "reserved": 0})
+        insert_new(connection, held, [{**row.as_dict(), "spent": 0, "reserved": 0}])
         empty = {"amount": 0, "reported": 0, "expires_at": lease.expires_at, "charged": False}
-        _insert_missing(connection, leases, {"id": lease.id, **row.as_dict(), **empty})
+        insert_new(connection, leases, [{"id": lease.id, **row.as_dict(), **empty}])
     # The row of the window is locked before its leases are read: whoever holds it is alone with them.
     connection.execute(window.values(spent=held.c.spent))
     had = connection.execute(select(leases.c.amount, leases.c.reported, leases.c.charged).where(mine)).one()
@@ -133,7 +90,7 @@ def expired(connection: Connection, now: float) -> list[str]:
     """Leases that were not renewed in time and are to be charged."""
     from sqlalchemy import select
 
-    leases = _table("budget_leases")
+    leases = table("budget_leases")
     gone = select(leases.c.id).where(leases.c.expires_at < now, leases.c.charged.is_(False), leases.c.amount > 0)
     return list(connection.execute(gone).scalars())
 
@@ -142,7 +99,7 @@ def charge_expired(connection: Connection, id: str, now: float) -> bool:
     """Charge a lease that was not renewed; False if it was renewed or charged meanwhile."""
     from sqlalchemy import select, update
 
-    held, leases = _table("budget_windows"), _table("budget_leases")
+    held, leases = table("budget_windows"), table("budget_leases")
     found = connection.execute(select(leases).where(leases.c.id == id)).first()
     if found is None:
         return False
@@ -161,7 +118,7 @@ def prune(connection: Connection, before: float) -> None:
     """Forget leases that ended before then."""
     from sqlalchemy import delete, or_
 
-    leases = _table("budget_leases")
+    leases = table("budget_leases")
     over = or_(leases.c.charged.is_(True), leases.c.amount == 0)
     connection.execute(delete(leases).where(leases.c.expires_at < before, over))
 
@@ -170,7 +127,7 @@ def windows(connection: Connection, budgets: dict[str, int], key: str | None = N
     """``(window, spent, reserved)`` of every key, or of one; of budgets by name and the start of their windows."""
     from sqlalchemy import and_, or_, select
 
-    held = _table("budget_windows")
+    held = table("budget_windows")
     wanted = [and_(held.c.budget == name, held.c.start == start) for name, start in budgets.items()]
     chosen = select(held).where(or_(*wanted)).order_by(held.c.budget, held.c.key)
     found = connection.execute(chosen if key is None else chosen.where(held.c.key == key))
@@ -179,11 +136,3 @@ def windows(connection: Connection, budgets: dict[str, int], key: str | None = N
 
 def _same(table: Table, row: Row) -> tuple[Any, ...]:
     return tuple(table.c[name] == value for name, value in row.as_dict().items())
-
-
-def _insert_missing(connection: Connection, table: Table, values: dict[str, Any]) -> None:
-    name = connection.dialect.name
-    if name not in DIALECTS:
-        raise ConfigError(f"budgets are kept over SQLite and PostgreSQL, not {name}: name another store")
-    dialect = importlib.import_module(f"sqlalchemy.dialects.{name}")
-    connection.execute(dialect.insert(table).values(**values).on_conflict_do_nothing())

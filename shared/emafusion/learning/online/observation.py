@@ -7,13 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPOCH", "GAMMA", "Observation"]
+from emafusion.learning.online.sums import Sums, row_length
 
-EPOCH = 500
-"""Decisions in an epoch; sums are kept by epoch, and an old epoch counts less."""
-GAMMA = 0.997
+__all__ = ["EPOCH", "GAMMA", "Observation", "sureness"]
+
+EPOCH = 50
+"""Decisions in an epoch; sums are kept by epoch, and an old epoch counts less. What came before a change of a
+candidate's quality is discounted by whole epochs, so they are short."""
+GAMMA = 0.999
 """By what an observation's weight shrinks with every later decision (forward decay: within its epoch it is weighed
 against the epoch's beginning, so that a sum never has to be touched again)."""
+LEAST_WEIGHT = 0.02
+"""Evidence that tells less than this is taken to tell this much, and so moves nothing by more than it deserves."""
+LEAST_PROPENSITY = 0.001
+LEAST_VARIANCE = 0.03
+"""Of the quality of an answer: no forecast is taken to be surer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +36,14 @@ class Observation:
         What was known of the query.
     forecast
         Probability of a good answer before any online correction.
-    judge, truth
-        What judges, and what a user or a reference said, in [0, 1]; None where nothing was said.
+    judge
+        Probability that the answer is good given the evidence on it (judges, agreement), starting from ``forecast``;
+        None where there was none.
+    truth
+        What a user or a reference said, in [0, 1]; None where nothing was said.
     weight
-        How much the judge's word counts.
+        How much the evidence can tell, in [0, 1]: by how much ``judge`` is expected to differ between a good and a bad
+        answer. 1 is as good as the truth.
     propensity
         Probability with which the truth was to be asked for (an audit); 1 where a user gave it.
     """
@@ -64,4 +76,35 @@ class Observation:
 
         A later word replaces an earlier one by subtracting the earlier contribution and adding the new one.
         """
-        raise NotImplementedError
+        if self.judge is None and self.truth is None:
+            return np.zeros(row_length(len(self.features) + 1))
+        x = self.design()
+        known = GAMMA ** (self.tick // EPOCH * EPOCH - self.tick)
+        # The evidence moves the forecast by the share ``informative`` of what the truth is expected to move it, with a
+        # variance of ``informative`` f (1 - f), against the 1 / 4 at most of the truth.
+        informative = min(max(self.weight, LEAST_WEIGHT), 1.0)
+        surer = 0.25 / max(self.forecast * (1.0 - self.forecast), LEAST_VARIANCE)
+        moved = 0.0 if self.judge is None else self.judge - self.forecast
+        judged, leaning, pairs = np.zeros(len(x)), 0.0, np.zeros(4)
+        if self.truth is None:
+            weight, residual = informative * surer * known, moved * surer * known
+            judged, leaning = weight * x, residual
+        else:
+            weight, residual = known, (self.truth - self.forecast) * known
+            if self.judge is not None:
+                propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
+                heard = informative * surer / propensity
+                error = moved / informative - (self.truth - self.forecast)
+                pairs = np.array([heard, heard / propensity, heard * error, heard * error**2])
+        parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), np.asarray(known), pairs)
+        return Sums(*parts).pack()
+
+    def design(self) -> NDArray[np.float64]:
+        """The features, and how sure the forecast was: (d + 1,)."""
+        return np.append(self.features, sureness(self.forecast))
+
+
+def sureness(forecast: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-odds of a forecast, halved so that they are about as large as the other features."""
+    p = np.clip(forecast, 0.02, 0.98)
+    return np.asarray(0.5 * (np.log(p) - np.log1p(-p)))

@@ -1,0 +1,103 @@
+"""`Posterior`: Bayesian linear regression of what forecasts miss, for all candidates at once.
+
+quality_j(x) = forecast_j(x) + x' u_j + noise,   u_j = shared + own_j,   both normal around zero
+
+What is shared (a kind of query that is harder than forecast, for everyone) is learned from every candidate's answers;
+so a candidate that was never asked is corrected as well, and the one that was asked does not look worse than the others
+merely because its disappointments have been seen. Judges' leaning towards a candidate is one more unknown of the
+regression, with what audits say of it as its prior, and is integrated out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emafusion.learning.online.leaning import Leaning
+from emafusion.learning.online.sums import Sums
+
+__all__ = ["NOISE", "Posterior"]
+
+Array = NDArray[np.float64]
+
+NOISE = 0.225
+"""Variance of an answer's quality around its probability: that of a coin of about two in three."""
+SHARED = 0.5
+"""Share of a forecast's variance that its errors on all candidates have in common. A judgement, as are the next two;
+on the benchmark log errors of the shipped forecast are about that large, shared and own alike."""
+IN_SURENESS = 1.0
+"""Standard deviation of the coefficient on the forecast's own log-odds, in standard deviations of the forecast."""
+IN_CONTEXT = 0.5
+"""The same of the dependence on the query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Normal distribution of each candidate's coefficients.
+
+    Attributes
+    ----------
+    mean : (m, p)
+    covariance : (m, p, p)
+    own : (m,)
+        Variance of a candidate's level, as far as it is not shared and asking the candidate would lessen it: what
+        judges lean is not in it.
+    prior : (m, p)
+        Variances before any answer.
+    weight : (m,)
+        Effective number of answers, each counted by how much was learned from it.
+    answers : (m,)
+        Answers that anything was said about.
+    leaning
+        What judges add to each candidate.
+    """
+
+    mean: Array
+    covariance: Array
+    prior: Array
+    own: Array
+    weight: Array
+    answers: Array
+    leaning: Leaning
+
+    @classmethod
+    def of(cls, sums: Sums, variance: Array) -> Posterior:
+        """From the candidates' sums, and the variance (m,) of their forecasts."""
+        gram, moment, leaning = _without_leaning(sums)
+        p = moment.shape[1]
+        relative = np.full(p, IN_CONTEXT**2)
+        relative[0], relative[-1] = 1.0, IN_SURENESS**2
+        prior = variance[:, None] * relative
+        own = NOISE / ((1.0 - SHARED) * prior)  # precision in answers, as the gram is
+        shared = NOISE / (SHARED * float(np.median(variance)) * relative)
+        known = gram.copy()
+        known[:, np.arange(p), np.arange(p)] += own
+        spread = np.linalg.inv(known)
+        passed = own[:, :, None] * spread  # how a candidate's evidence reaches what is shared
+        precision = np.diag(shared) + np.einsum("ji,ik->ik", own, np.eye(p)) - (passed * own[:, None, :]).sum(0)
+        common = np.linalg.inv(precision)
+        centre = common @ np.einsum("jik,jk->i", passed, moment)
+        mean = np.einsum("jik,jk->ji", spread, moment + own * centre)
+        reach = np.swapaxes(passed, 1, 2)
+        covariance = NOISE * (spread + reach @ common @ passed)
+        level = NOISE / (own[:, 0] + sums.gram[:, 0, 0])
+        return cls(mean, covariance, prior, level, sums.gram[:, 0, 0], sums.answers, leaning)
+
+    def correction(self, design: Array) -> tuple[Array, Array]:
+        """For rows (m, p), one a candidate: what to add to its forecast, and the share of the variance that is left."""
+        added = np.einsum("ji,ji->j", self.mean, design)
+        left = np.einsum("ji,jik,jk->j", design, self.covariance, design)
+        return added, left / np.maximum(np.einsum("ji,ji->j", design**2, self.prior), 1e-12)
+
+
+def _without_leaning(sums: Sums) -> tuple[Array, Array, Leaning]:
+    """Gram and moment with judges' leaning integrated out."""
+    leaning = Leaning.of(sums.pairs, NOISE)
+    prior = NOISE / leaning.variance
+    certainty = sums.judged[:, 0] + prior
+    centre = (sums.leaning + prior * leaning.mean) / certainty
+    moment = sums.moment - sums.judged * centre[:, None]
+    gram = sums.gram - sums.judged[:, :, None] * (sums.judged / certainty[:, None])[:, None, :]
+    return gram, moment, leaning
