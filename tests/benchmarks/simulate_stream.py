@@ -117,6 +117,7 @@ def stationary(stream: Stream, value: float, seed: int, learners: dict[str, Make
             reached = np.flatnonzero(mine >= GOAL * theirs)
             out["reached"] = int(reached[0] + WINDOW) if len(reached) else None
             out["late"] = float(utility[-500:].mean() / fitted[-500:].mean())
+            out["audited"] = contestant.audited / len(utility)
             out["false_alarms"] = len(contestant.alarms)
     return out
 
@@ -155,9 +156,8 @@ def with_newcomer(stream: Stream) -> Stream:
 def newcomer(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     """Half-way a better and cheaper candidate comes: after how many queries it serves most."""
     at = len(stream) // 2
-    world = World.draw(with_newcomer(stream), value, seed, 0.01, {})
+    world = World.draw(with_newcomer(stream), value, seed, 0.01, {}).joined(at)
     j = len(world.stream.names) - 1
-    world = world.hidden(j, at)
     out: dict[str, Any] = {}
     for name, make in {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}.items():
         picks = serve(world, make(world))
@@ -238,13 +238,21 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
 
     shown = []
     table = Table(title="From the shipped prior, no labels: utility over that of the router fitted offline")
-    for heading in ("a good answer's worth", "never learning", f"queries until {GOAL:.0%}", "last 500", "false alarms"):
+    for heading in (
+        "a good answer's worth",
+        "never learning",
+        f"queries until {GOAL:.0%}",
+        "last 500",
+        "audited",
+        "false alarms",
+    ):
         table.add_column(heading, justify="right")
     for value in values:
         if rows := of("stationary", value):
             late, idle = interval([r["late"] for r in rows]), interval([r["unlearned"] for r in rows])
             reached = waited([r["reached"] for r in rows], 1500)
-            table.add_row(f"{value:g} USD", idle, reached, late, str(sum(r["false_alarms"] for r in rows)))
+            audited = f"{np.mean([r['audited'] for r in rows]):.1%}"
+            table.add_row(f"{value:g} USD", idle, reached, late, audited, str(sum(r["false_alarms"] for r in rows)))
     shown.append(table)
 
     table = Table(title="Regret against the router fitted offline, in good answers")
@@ -271,7 +279,9 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
                 table.add_row(f"{value:g} USD", *(waited([r[n]["after"] for r in rows], goal) for n in first))
         shown.append(table)
 
-    table = Table(title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the last of {PASSES} passes")
+    table = Table(
+        title=f"A judge that favours {FAVOURED[0]} by {FAVOURED[1]}: its share of the last of {PASSES} passes"
+    )
     table.add_column("a good answer's worth", justify="right")
     first = next((r for v in values for r in of("biased", v)), {})
     for name in first:

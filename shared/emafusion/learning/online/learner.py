@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.learning.online.exploring import Standing
+from emafusion.learning.online.exploring import ENOUGH_OF_A_NEWCOMER, Standing
 from emafusion.learning.online.history import History
+from emafusion.learning.online.leaning import UNAUDITED
 from emafusion.learning.online.observation import EPOCH, Observation, sureness
 from emafusion.learning.online.posterior import NOISE, Posterior
 from emafusion.learning.online.reduction import Reduction
@@ -27,6 +28,9 @@ CHANGED_SPREAD = 0.35
 """Standard deviation of the forecast of a candidate that was seen to change: it may now be anything."""
 LOW, HIGH = 0.005, 0.995
 SMOOTHING = 0.05
+AUDITS_OF_A_NEWCOMER = 0.3
+AUDITS_AT_FIRST = 4.0
+"""Times the usual share of audits that a candidate gets on top while nothing is known of judges' leaning to it."""
 
 
 class OnlineLearner:
@@ -55,6 +59,7 @@ class OnlineLearner:
         self._history = History(reduction.width + 1, self.settings.memory)
         self._lock = threading.Lock()
         self._spread: dict[str, float] = {}
+        self._newcomers: set[str] = set()
         self._cache: tuple[tuple[str, ...], Posterior] | None = None
 
     # -- learning ----------------------------------------------------------------------------------------------
@@ -145,7 +150,22 @@ class OnlineLearner:
     def standing(self, names: tuple[str, ...]) -> Standing:
         """How much is known of these candidates."""
         posterior = self._posterior(names)
-        return Standing(np.sqrt(posterior.own), posterior.weight, posterior.answers)
+        return Standing(np.sqrt(posterior.own), posterior.heard, np.array([n in self._newcomers for n in names]))
+
+    def audit_chance(self, candidate: str, names: tuple[str, ...]) -> float:
+        """Probability with which an answer of this candidate is to be audited.
+
+        It starts at several times the setting, and falls to it as it becomes known how far judges favour the candidate;
+        a newcomer's first answers are audited oftener still, for judges alone would take long to make it known.
+        """
+        if candidate not in names or not self.settings.audit:
+            return self.settings.audit
+        posterior, j = self._posterior(names), names.index(candidate)
+        unknown = min(float(posterior.leaning.variance[j]) / UNAUDITED, 1.0)
+        chance = min(self.settings.audit * (1.0 + AUDITS_AT_FIRST * unknown), 1.0)
+        if candidate in self._newcomers:
+            chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH_OF_A_NEWCOMER))
+        return chance
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""
@@ -159,6 +179,8 @@ class OnlineLearner:
         if cached is not None and cached[0] == names:
             return cached[1]
         with self._lock:
+            if spread is not None and self._spread:
+                self._newcomers |= set(names) - self._spread.keys()
             for name, sd in zip(names, () if spread is None else spread.tolist()):
                 known = self._spread.get(name, sd)
                 self._spread[name] = known + SMOOTHING * (sd - known)
