@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 ENOUGH = 5.0
 """Answers after which a candidate is known well enough, each counted by how much it told: some 15 that a usual judge
 has seen."""
-ENOUGH_OF_A_NEWCOMER = 20.0
+ENOUGH_OF_A_NEWCOMER = 30.0
 """The same of one that joined a pool that was being served: there is only it to learn about."""
 WELCOME = 0.5
 """Share of the requests that a newcomer gets first, shrinking as it becomes known: it need not look promising."""
