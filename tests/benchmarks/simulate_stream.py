@@ -54,7 +54,7 @@ FAVOURED = ("gemini-1.5-pro", 0.3)
 BEST, CHEAP = ("gpt-4o-2024-05-13", "claude-3-5-sonnet-20240620"), "gpt-4o-mini-2024-07-18"
 PASSES = 3
 """How often the stream of the biased judge is served, each time in a new order: audits are few."""
-EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.1, 0.5, 0.3
+EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.03, 0.5, 0.3
 """Of the baselines: the best of each on the first half (``--tune``)."""
 
 Make = Callable[[World], Contestant]
