@@ -114,7 +114,7 @@ def propensities(
         likely = best * unknown
         welcome = WELCOME * unknown * (others & standing.newcomer)
         welcome /= max(float(welcome.sum()) / WELCOME, 1.0)
-        out = out + (1.0 - settings.exploration) * np.maximum(welcome, likely)
+        out = out + (1.0 - settings.exploration) * (welcome + (1.0 - welcome.sum()) * likely)
     out[first] = 1.0 - out.sum()
     return out
 
