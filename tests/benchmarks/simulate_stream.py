@@ -30,6 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from emafusion.encoders import default_encoder
+from emafusion.learning.online.drift import DriftWatch
 from emafusion.learning.online.reduction import Reduction
 from emafusion.learning.online.settings import Learning
 from tests.benchmarks.stream_contestants import (
@@ -127,13 +128,13 @@ def collapse(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     world = World.draw(stream, value, seed, 0.01, {})
     at = len(stream) // 2
     out: dict[str, Any] = {}
-    makers: dict[str, Make] = {
+    learners: dict[str, Make] = {
         "EMAFusion": ours,
         "EMAFusion, drift off": partial(ours, drift=False),
         "paretobandit": pareto,
         "LinUCB": linucb,
     }
-    for name, make in makers.items():
+    for name, make in learners.items():
         before = serve(world, make(world))[at - WINDOW : at]
         j = int(np.bincount(before).argmax())
         picks = serve(world.changed(j, at, COLLAPSED), make(world))
@@ -159,7 +160,8 @@ def newcomer(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     world = World.draw(with_newcomer(stream), value, seed, 0.01, {}).joined(at)
     j = len(world.stream.names) - 1
     out: dict[str, Any] = {}
-    for name, make in {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}.items():
+    learners: dict[str, Make] = {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}
+    for name, make in learners.items():
         picks = serve(world, make(world))
         share = np.convolve(picks[at:] == j, np.full(RECENT, 1 / RECENT), "valid")
         adopted = np.flatnonzero(share >= 0.5)
@@ -186,11 +188,26 @@ def biased(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     return out
 
 
+def traffic(stream: Stream, value: float, seed: int) -> dict[str, Any]:
+    """Queries that change half-way to the other side of their first coordinate, and such as do not: alarms."""
+    features = np.array([reduction().features(v) for v in stream.vectors])
+    mixed = features[np.random.default_rng(seed).permutation(len(features))]
+    low = mixed[:, 1] < np.median(mixed[:, 1])
+    watch, steady = DriftWatch(), DriftWatch()
+    alarms = [i for i, row in enumerate(np.concatenate([mixed[low], mixed[~low]])) if watch.meet(row, float(i))]
+    return {
+        "false_alarms": sum(steady.meet(row, float(i)) is not None for i, row in enumerate(mixed)),
+        "before": sum(i < low.sum() for i in alarms),
+        "after": next((int(i - low.sum()) for i in alarms if i >= low.sum()), None),
+    }
+
+
 SCENARIOS: dict[str, Callable[[Stream, float, int], dict[str, Any]]] = {
     "stationary": stationary,
     "collapse": collapse,
     "newcomer": newcomer,
     "biased": biased,
+    "traffic": traffic,
 }
 
 
@@ -290,6 +307,13 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
         if rows := of("biased", value):
             table.add_row(f"{value:g} USD", *(interval([r[n] for r in rows]) for n in first))
     shown.append(table)
+
+    if rows := [r for v in values for r in of("traffic", v)]:
+        table = Table("queries until noticed", "false alarms before", "false alarms in steady traffic")
+        table.title = f"The queries change half-way ({len(rows)} streams)"
+        after = waited([r["after"] for r in rows], 150)
+        table.add_row(after, str(sum(r["before"] for r in rows)), str(sum(r["false_alarms"] for r in rows)))
+        shown.append(table)
     return [t for t in shown if t.row_count]
 
 

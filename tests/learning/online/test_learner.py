@@ -149,7 +149,7 @@ def test_judges_alone_never_make_a_forecast_as_sure_as_the_truth_does() -> None:
         learner = fresh()
         features = learner.features(forecast([0.5]))
         word = {"truth": 0.5} if truth else {"judge": 0.5}
-        learner.observe([Observation(str(i), "a", 0.0, features, 0.5, weight=1.0, **word) for i in range(500)])  # type: ignore[arg-type]
+        learner.observe([Observation(str(i), "a", 0.0, features, 0.5, weight=1.0, **word) for i in range(500)])
         spread.append(learner.correct(forecast([0.5])).spread[0])
     assert spread[0] < 0.5 * spread[1]
 

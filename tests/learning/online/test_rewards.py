@@ -140,7 +140,7 @@ def test_preferences_raise_the_preferred_lower_the_other_and_are_unbiased(p: flo
 
 def test_signals_lower_and_their_absence_raises_a_little() -> None:
     known = Observation("d", "a", 0.0, FEATURES, 0.7)
-    bad = [signalled(known, s) for s in ("rephrased", "retried", "schema_failure")]  # type: ignore[arg-type]
+    bad = [signalled(known, s) for s in ("rephrased", "retried", "schema_failure")]
     judged = [o.judge for o in bad if o.judge is not None]
     assert judged == sorted(judged, reverse=True)
     assert judged[0] < 0.7
