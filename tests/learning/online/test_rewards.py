@@ -65,6 +65,11 @@ def test_a_verdict_teaches_from_the_forecast_before_any_correction() -> None:
     assert 0.0 < observation.weight < 1.0
 
 
+def test_evidence_that_says_neither_yes_nor_no_does_not_confirm_the_forecast() -> None:
+    (observation,) = observations(decision(attempt("a", 0.7), judged=("llm:a",)), FEATURES)
+    assert not observation.contribution().any()
+
+
 def test_two_answers_that_can_be_compared_teach_and_one_that_cannot_does_not() -> None:
     both = observations(decision(attempt("a", 0.9, 0), attempt("b", 0.4, 1)), FEATURES)
     assert [o.judge is not None for o in both] == [True, True]

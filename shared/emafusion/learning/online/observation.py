@@ -42,7 +42,8 @@ class Observation:
         Probability that the answer is good given the evidence on it (judges, agreement), starting from ``forecast``;
         None where there was none.
     truth
-        What a user or a reference said, in [0, 1]; None where nothing was said.
+        What a user said, in [0, 1], or what an audit amounts to, which may lie somewhat outside; None where nothing
+        was said.
     weight
         How much the evidence can tell, in [0, 1]: by how much ``judge`` is expected to differ between a good and a bad
         answer. 1 is as good as the truth.
