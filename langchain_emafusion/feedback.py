@@ -8,7 +8,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from pydantic import BaseModel
 
@@ -151,12 +151,14 @@ class FeedbackCallback(BaseCallbackHandler):
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """``generate`` and v3 events, which open no run of ours."""
+        """``generate`` and v3 events open no run of ours; and the others' answers are to be told from ours."""
         for generations in response.generations:
             for generation in generations:
                 decision = _decision_of(generation.message) if isinstance(generation, ChatGeneration) else None
-                if decision is not None:
+                if decision:
                     self._trace.decided(str(run_id), decision, _id(parent_run_id))
+                else:
+                    self._trace.another_answered(_id(parent_run_id))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -169,8 +171,8 @@ def _id(run: UUID | None) -> str | None:
 
 
 def _decision_of(message: Any) -> str | None:
-    """Id of the decision that a message carries."""
-    if not isinstance(message, BaseMessage):
+    """Id of the decision that an answer carries; "" for another model's answer, None for what is no answer."""
+    if not isinstance(message, AIMessage):
         return None
     told = message.response_metadata.get("emafusion")
-    return told.get("id") if isinstance(told, Mapping) else None
+    return str(told.get("id", "")) if isinstance(told, Mapping) else ""

@@ -43,6 +43,9 @@ DECISIONS = 64
 TRUTHS = ("ground_truth", "reference", "truth")
 """Names of feedback whose value is the true answer."""
 
+ANOTHER = ""
+"""In place of a decision: the answer of some other model."""
+
 UNUSABLE = (ValidationError, json.JSONDecodeError)
 
 
@@ -59,7 +62,7 @@ class _Run:
     streamed: bool = False
     """It began while its input was still being written."""
     given: str | None = None
-    """The decision whose answer it was handed."""
+    """The decision whose answer it was handed, or that it is another model's."""
     own: bool = False
     """It is a request with a decision."""
     below: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=DECISIONS))
@@ -114,7 +117,7 @@ class Attribution:
         streamed
             Its input is still being written.
         given
-            The decision of the answer that it was handed, where that can be told.
+            The decision of the answer that it was handed, or "" for an answer of another model; None: not known.
         """
         with self._lock:
             above = None if parent is None else self._open.get(parent)
@@ -127,18 +130,21 @@ class Attribution:
 
     def decided(self, run: str, decision_id: str, parent: str | None = None) -> None:
         """A run turned out to be a request, and ended in a decision; the run may have ended before."""
-        if self.fusion.decision(decision_id) is None:
-            return  # another model's
         with self._lock:
             if parent is not None and run not in self._parents:
                 self._parents.put(run, parent)
-            at = self._tick()
             if (own := self._open.get(run)) is not None:
                 own.own = True
-            for above in self._upwards(run):
-                self._meant.put(above, decision_id)
-                if (opened := self._open.get(above)) is not None:
-                    opened.below.append((at, decision_id))
+            known = self.fusion.decision(decision_id) is not None
+            for above in self._answered(run, decision_id if known else ANOTHER):
+                if known:
+                    self._meant.put(above, decision_id)
+
+    def another_answered(self, parent: str | None) -> None:
+        """A model that is none of ours answered below ``parent``."""
+        with self._lock:
+            for _ in self._answered(parent, ANOTHER):
+                pass
 
     def ended(self, run: str, *, parsed: bool = True) -> None:
         """A run ended well. ``parsed``: what came out is no mere text, which any answer could be made into."""
@@ -148,6 +154,9 @@ class Attribution:
                 return
             if parsed and done.parses and not done.inside and (decision := self._blamed(done)) is not None:
                 done.used.add(decision)
+            above = None if done.parent is None else self._open.get(done.parent)
+            if above is not None and done.inside and not (done.own or above.inside):
+                self.another_answered(done.parent)
             used = self._close(run, done)
         self._signal(used, present=False)
 
@@ -253,10 +262,18 @@ class Attribution:
             yield run
             run = self._parents.get(run)
 
+    def _answered(self, run: str | None, decision: str) -> Iterator[str]:
+        """Note an answer where it may be sought; gives the runs that it belongs to."""
+        at = self._tick()
+        for above in self._upwards(run):
+            if (opened := self._open.get(above)) is not None:
+                opened.below.append((at, decision))
+            yield above
+
     def _blamed(self, failing: _Run) -> str | None:
         """Whose answer a run worked on: that which it asked for, was handed, or that came last before it."""
         if failing.below:
-            return failing.below[-1][1]
+            return failing.below[-1][1] or None
         if failing.given is not None:
             return failing.given if self.fusion.decision(failing.given) is not None else None
         before, streamed = failing, failing.streamed
@@ -264,7 +281,7 @@ class Attribution:
             # What runs beside it, in parallel, began before this answer was there.
             earlier = [d for at, d in above.below if streamed or at < before.began]
             if earlier:
-                return earlier[-1]
+                return earlier[-1] or None
             before, streamed = above, False
         return None
 
