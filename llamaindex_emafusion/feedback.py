@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-import logging
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.base import BaseEvent
@@ -16,15 +17,18 @@ from llama_index.core.output_parsers.base import OutputParserException
 from llama_index.core.types import BaseOutputParser, BasePydanticProgram
 
 from emafusion.attribution import Attribution
+from emafusion.recent import Recent
+from emafusion.steering import Steered
 from llamaindex_emafusion.events import EMAFusionDecisionEvent
+from llamaindex_emafusion.messages import STAMP
 
 if TYPE_CHECKING:
     from llamaindex_emafusion.llm import EMAFusion
 
 __all__ = ["SpanFeedback"]
 
-log = logging.getLogger("emafusion")
-
+REMEMBERED = 4096
+"""Answers that are known by their text."""
 REQUESTS = (
     "chat",
     "stream_chat",
@@ -151,13 +155,19 @@ class _Decisions(BaseEventHandler):
 
 
 class _Spans(BaseSpanHandler[BaseSpan]):
-    """Follows the spans; keeps none itself."""
+    """Follows the spans; keeps none itself.
+
+    A program's asynchronous call is no span, so that the parser's has none above it: then the text that it is given
+    tells whose answer it is.
+    """
 
     _trace: Attribution
+    _answers: Recent[str]
+    """Digest of an answer's text -> decision."""
 
     def __init__(self, trace: Attribution) -> None:
         super().__init__()
-        self._trace = trace
+        self._trace, self._answers = trace, Recent[str](REMEMBERED)
 
     @classmethod
     def class_name(cls) -> str:
@@ -172,11 +182,15 @@ class _Spans(BaseSpanHandler[BaseSpan]):
         tags: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        calls = isinstance(instance, BaseLLM) and _method(id_) in REQUESTS
+        parses = _parses(id_, instance)
         self._trace.began(
             id_,
             parent_id,
-            inside=isinstance(instance, BaseLLM) and _method(id_) in REQUESTS,
-            parses=_parses(id_, instance),
+            inside=calls and isinstance(instance, Steered),
+            answers=calls,
+            parses=parses,
+            given=self._answers.get(_digest(_text_given(bound_args))) if parses and parent_id is None else None,
         )
 
     def span_exit(
@@ -188,6 +202,10 @@ class _Spans(BaseSpanHandler[BaseSpan]):
         **kwargs: Any,
     ) -> None:
         self._trace.ended(id_, parsed=not isinstance(result, str))
+        told = getattr(result, "additional_kwargs", {}).get(STAMP)
+        if isinstance(told, dict) and "id" in told:
+            text = result.text if isinstance(result, CompletionResponse) else result.message.content
+            self._answers.put(_digest(text or ""), told["id"])
 
     def span_drop(
         self,
@@ -213,6 +231,14 @@ class _Spans(BaseSpanHandler[BaseSpan]):
 
     def prepare_to_drop_span(self, *args: Any, **kwargs: Any) -> None:
         return None
+
+
+def _text_given(bound_args: inspect.BoundArguments) -> str:
+    return next((a for a in bound_args.arguments.values() if isinstance(a, str)), "")
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=12).hexdigest()
 
 
 def _method(span_id: str) -> str:

@@ -57,6 +57,8 @@ class _Run:
     began: int
     inside: bool = False
     """It is a request, or within one."""
+    answers: bool = False
+    """It is a call of a model."""
     parses: bool = False
     """It makes something of an answer, or fails."""
     streamed: bool = False
@@ -102,6 +104,7 @@ class Attribution:
         parent: str | None,
         *,
         inside: bool = False,
+        answers: bool = False,
         parses: bool = False,
         streamed: bool = False,
         given: str | None = None,
@@ -112,6 +115,8 @@ class Attribution:
         ----------
         inside
             It is a request itself, or one of the calls that a request makes; so is all below it.
+        answers
+            It is a call of a model, ours or another.
         parses
             It makes something of an answer, or fails.
         streamed
@@ -124,7 +129,7 @@ class Attribution:
             within = above is not None and above.inside
             if parent is not None and not within:
                 self._parents.put(run, parent)
-            self._open[run] = _Run(parent, self._tick(), inside or within, parses, streamed, given)
+            self._open[run] = _Run(parent, self._tick(), inside or within, answers, parses, streamed, given)
             while len(self._open) > OPEN:
                 self._open.popitem(last=False)
 
@@ -154,8 +159,7 @@ class Attribution:
                 return
             if parsed and done.parses and not done.inside and (decision := self._blamed(done)) is not None:
                 done.used.add(decision)
-            above = None if done.parent is None else self._open.get(done.parent)
-            if above is not None and done.inside and not (done.own or above.inside):
+            if done.answers and not (done.own or done.below):
                 self.another_answered(done.parent)
             used = self._close(run, done)
         self._signal(used, present=False)
@@ -171,7 +175,8 @@ class Attribution:
             if above is not None:
                 above.heard = id(error)  # which comes up there in a moment
             blamed: set[str] = set()
-            if not (known or done.inside or done.own) and (unusable or isinstance(error, self._unusable)):
+            models = done.inside or done.own or (done.answers and not done.below)
+            if not (known or models) and (unusable or isinstance(error, self._unusable)):
                 decision = self._blamed(done)
                 if decision is not None and decision not in self._failed:
                     self._failed.put(decision, True)
