@@ -20,6 +20,7 @@ from emafusion.config import Objective
 from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
+from emafusion.steering import Steered
 from emafusion.tokens import count_messages, count_tokens
 from langchain_emafusion import batches, hooks, runs
 from langchain_emafusion.identity import identity_of
@@ -35,7 +36,7 @@ from langchain_emafusion.transport import TracedTransport
 __all__ = ["ChatEMAFusion"]
 
 
-class ChatEMAFusion(BaseChatModel):
+class ChatEMAFusion(Steered, BaseChatModel):
     """A chat model that asks, for each request, the candidate that is worth asking, and another if it is not enough.
 
     Parameters
@@ -55,7 +56,10 @@ class ChatEMAFusion(BaseChatModel):
     encoder
         Turns what is asked into a vector; by default one that ships with the package.
     store
-        Path of a file in which decisions and feedback are kept.
+        Where decisions, feedback and what was learned are kept: the path of an SQLite file, a database's URL, or a
+        :class:`emafusion.store.Store` with options of one's own.
+    learning
+        True, or :class:`emafusion.Learning`: learn from every answer and from :meth:`feedback` while serving.
     stream_mode
         ``"auto"``: stream live when the answer will be accepted unseen, else in one piece once it is judged;
         ``"live"``: always live, never judged first; ``"buffered"``: always in one piece.
@@ -113,7 +117,8 @@ class ChatEMAFusion(BaseChatModel):
     router: Any = Field(default=None, exclude=True)
     judges: Sequence[Any] | None = Field(default=None, exclude=True)
     encoder: Any = Field(default=None, exclude=True)
-    store: str | Path | None = None
+    store: Any = Field(default=None, exclude=True, repr=False)  # an address may hold a password
+    learning: Any = Field(default=None, exclude=True)
     stream_mode: Literal["auto", "live", "buffered"] = "auto"
     abstain_below: float = 0.0
     slow_classifier: Any = Field(default=None, exclude=True)
@@ -131,7 +136,9 @@ class ChatEMAFusion(BaseChatModel):
 
     _fusion: Fusion = PrivateAttr()
     _retries: Retries = PrivateAttr()
-    _identity: dict[str, Any] | None = PrivateAttr(default=None)
+    _identity: tuple[Any, dict[str, Any]] | None = PrivateAttr(default=None)
+    """With the engine that it was made for."""
+    _own_profile: bool = PrivateAttr(default=False)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(**{"candidates": tuple(candidates), **fields})
@@ -145,18 +152,23 @@ class ChatEMAFusion(BaseChatModel):
             judges=self.judges,
             encoder=self.encoder,
             store=self.store,
+            learning=self.learning,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
             budgets=self.budgets,
         )
-        if "profile" in type(self).model_fields and self.profile is None:  # since langchain-core 1.1
+        self._own_profile = getattr(self, "profile", None) is not None
+        self._derive_profile()
+
+    def _derive_profile(self) -> None:
+        if "profile" in type(self).model_fields and not self._own_profile:  # since langchain-core 1.1
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]
 
     @property
     def fusion(self) -> Fusion:
-        """The core behind this model: pool, decisions, learning."""
+        """The core behind this model: pool, decisions, store, learning, budgets."""
         return self._fusion
 
     @property
@@ -171,15 +183,14 @@ class ChatEMAFusion(BaseChatModel):
         request = self.request(input, config, **kwargs)
         return self._fusion.explain(request.query(), request.objective())
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good an answer was, from 0 to 1; ``decision_id`` is ``response_metadata["emafusion"]["id"]``."""
-        self._fusion.feedback(decision_id, score)
+    def _pool_changed(self) -> None:
+        self.candidates = tuple(self._fusion.pool)
+        self._derive_profile()
 
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> Any:
         """Learn from an outcome log; returns the report of the fit."""
         report = self._fusion.fit(log, **options)
         self.fits += 1
-        self._identity = None
         return report
 
     def save_router(self, path: str | Path) -> None:
@@ -410,9 +421,10 @@ class ChatEMAFusion(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        if self._identity is None:
-            self._identity = identity_of(self)
-        return self._identity
+        engine = self._fusion.engine  # another one after a change of the pool, a fit, or a promotion
+        if self._identity is None or self._identity[0] is not engine:
+            self._identity = engine, identity_of(self)
+        return self._identity[1]
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         name = str(kwargs.get("model") or "emafusion")

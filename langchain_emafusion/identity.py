@@ -32,6 +32,7 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
         ],
         "objective": objective,
         "router": _router(llm),
+        "policy": fusion.engine.identity or None,
         "judges": None if llm.judges is None else [_judge(judge) for judge in llm.judges],
         "encoder": None if llm.encoder is None else type(llm.encoder).__name__,
         "stream_mode": llm.stream_mode,

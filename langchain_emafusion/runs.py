@@ -15,7 +15,7 @@ from emafusion.engine import drivers
 from emafusion.types import Query, Result
 from langchain_emafusion.cache import AnswerCache
 from langchain_emafusion.request import Request
-from langchain_emafusion.tracing import abegin, ashow, begin, show
+from langchain_emafusion.tracing import abegin, ashow, begin, show, tell
 from langchain_emafusion.transport import TracedTransport
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def answer(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
             output = _finished(llm, query, result, transport)
             if cache:
                 cache.update(output)
+        tell(run, transport.message(output))
         if not transport.seen:
             show(run, request, *transport.author(output), tokens=not transport.silent, streaming=inside)
         handed = transport.handed_over(output)
@@ -67,6 +68,7 @@ async def aanswer(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
             output = _finished(llm, query, result, transport)
             if cache:
                 await cache.aupdate(output)
+        tell(run, transport.message(output))
         if not transport.seen:
             await ashow(run, request, *transport.author(output), tokens=not transport.silent, streaming=inside)
         handed = transport.handed_over(output)
@@ -87,6 +89,7 @@ def stream(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
                     output = _finished(llm, query, item, transport)
                     break
                 yield from transport.passed(item)
+        tell(run, transport.message(output))
         if not transport.seen:
             show(run, request, *transport.author(output), tokens=True, streaming=True)
         yield from transport.ending(output)
@@ -107,6 +110,7 @@ async def astream(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
                     break
                 for piece in transport.passed(item):
                     yield piece
+        tell(run, transport.message(output))
         if not transport.seen:
             await ashow(run, request, *transport.author(output), tokens=True, streaming=True)
         for piece in transport.ending(output):

@@ -32,6 +32,7 @@ from llama_index.core.tools.types import BaseTool
 from emafusion.config import Objective
 from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
+from emafusion.steering import Steered
 from emafusion.types import Decision
 from llamaindex_emafusion.asked import filled_from
 from llamaindex_emafusion.bound import BoundModels
@@ -62,6 +63,7 @@ _BUILT_FROM = frozenset(
         "candidates",
         "encoder",
         "judges",
+        "learning",
         "router",
         "slow_classifier",
         "slow_weight",
@@ -72,7 +74,7 @@ _BUILT_FROM = frozenset(
 """Fields that the core is made from, once."""
 
 
-class EMAFusion(FunctionCallingLLM):
+class EMAFusion(Steered, FunctionCallingLLM):
     """A LlamaIndex LLM that routes, cascades and judges over a pool of LLMs.
 
     Parameters
@@ -90,7 +92,10 @@ class EMAFusion(FunctionCallingLLM):
     encoder
         What turns questions into vectors; by default the one that ships with the package.
     store
-        Where decisions and outcomes are kept: a path or database address.
+        Where decisions, feedback and what was learned are kept: the path of an SQLite file, a database's URL, or a
+        :class:`emafusion.store.Store` with options of one's own.
+    learning
+        True, or :class:`emafusion.Learning`: learn from every answer and from :meth:`feedback` while serving.
     stream_mode
         "auto" streams as soon as nothing could change the choice any more, "live" commits before the first token,
         "buffered" judges whole answers first.
@@ -139,7 +144,8 @@ class EMAFusion(FunctionCallingLLM):
     router: Any = Field(default=None, description="A router or the path of a fitted one.", repr=False)
     judges: Sequence[Any] | None = Field(default=None, description="Judges of answers.", exclude=True, repr=False)
     encoder: Any = Field(default=None, description="Encoder of questions.", exclude=True, repr=False)
-    store: str | Path | None = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
+    store: Any = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
+    learning: Any = Field(default=None, description="Learning while serving.", exclude=True, repr=False)
     stream_mode: Literal["auto", "live", "buffered"] = Field(
         default="auto", description="When an answer may be streamed."
     )
@@ -164,9 +170,9 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
         Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
-        self._fusion = self._build(self.router, self.store)
+        self._fusion = self._build(self.router, self.store, self.learning)
 
-    def _build(self, router: Any, store: Any) -> Fusion:
+    def _build(self, router: Any, store: Any, learning: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
@@ -177,6 +183,7 @@ class EMAFusion(FunctionCallingLLM):
             judges=self.judges,
             encoder=self.encoder,
             store=store,
+            learning=learning,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
@@ -338,7 +345,7 @@ class EMAFusion(FunctionCallingLLM):
 
     @property
     def fusion(self) -> Fusion:
-        """The core behind this LLM: pool, router, panel, store."""
+        """The core behind this LLM: pool, decisions, store, learning, budgets."""
         return self._fusion
 
     @property
@@ -351,9 +358,8 @@ class EMAFusion(FunctionCallingLLM):
         messages = prompt_to_messages(prompt) if isinstance(prompt, str) else prompt
         return self._fusion.explain(query_from(messages, {}), objective or self.objective)
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good an answer was, in [0, 1]; ``decision_id`` is the ``"id"`` of its decision."""
-        self._fusion.feedback(decision_id, score)
+    def _pool_changed(self) -> None:
+        super().__setattr__("candidates", tuple(self._fusion.pool))
 
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> FitReport:
         """Fit the router on an outcome log."""
@@ -416,13 +422,18 @@ class EMAFusion(FunctionCallingLLM):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
         """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
-        copy has a core of its own, over the same fitted router, store and budgets where these are not updated."""
+        copy has a core of its own, over the same candidates, fitted router, store, learning and budgets where these are
+        not updated. (Learning is shared with the store and the encoder: with another of these it begins anew.)"""
         changed = dict(update or {})
+        if _BUILT_FROM & changed.keys():
+            changed.setdefault("candidates", tuple(self._fusion.pool))  # as they are now
         copied = super().model_copy(update=changed)
         Retries(copied.max_retries, copied.max_retry_wait)
         if _BUILT_FROM & changed.keys():
             router = copied.router if "router" in changed else self._fusion.routing_model or self.router
-            copied._fusion = copied._build(router, copied.store if "store" in changed else self._fusion.store)
+            store = copied.store if "store" in changed else self._fusion.store
+            anew = {"learning", "store", "encoder"} & changed.keys()
+            copied._fusion = copied._build(router, store, copied.learning if anew else self._fusion.learning)
             if not {"budgets", "store"} & changed.keys():
                 copied._fusion.share_ledger(self._fusion)
         return copied

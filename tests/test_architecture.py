@@ -31,6 +31,8 @@ FLOORS: list[set[str]] = [
         "feedback",
         "assembly",
         "fusion",
+        "steering",
+        "attribution",
     },
     {"__init__", *ADAPTERS},
     {"cli", "demo", "__main__"},

@@ -83,16 +83,17 @@ class Feedback:
             self._learning.preferred(decision_id, preferred, over, key)
         self._keep(decision_id, None, kind="preference", candidate=preferred, against=over, key=key)
 
-    def signal(self, decision_id: str, signal: Signal) -> None:
-        """A reaction that speaks against the answer."""
-        self._keep(decision_id, 0.0, kind="implicit", key=f"{decision_id}:{signal}")
+    def signal(self, decision_id: str, signal: Signal, *, present: bool = True) -> None:
+        """A reaction that speaks against the answer; its absence is learned from, but is no score to keep."""
+        if present:
+            self._keep(decision_id, 0.0, kind="implicit", key=f"{decision_id}:{signal}")
         if self._learning is None:
             return
         decision = self._decisions.get(decision_id)
         row = self._stored(decision_id) if decision is None else None
         answered_by = decision.answered_by if decision is not None else row["answered_by"] if row else None
         if answered_by is not None:
-            self._learning.signal(decision_id, answered_by, signal)
+            self._learning.signal(decision_id, answered_by, signal, present)
 
     # -- inside --------------------------------------------------------------------------------------------------
 

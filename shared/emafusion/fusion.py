@@ -88,7 +88,8 @@ class Fusion:
         How much its labels count against those of the fast classifier, in [0, 1].
     learning
         True, or :class:`Learning` with settings of one's own: learn from every answer while serving, exploring and
-        auditing a small share of requests. With a store, all processes that share it learn together.
+        auditing a small share of requests. With a store, all processes that share it learn together. The
+        :attr:`learning` of another fusion, over the same store and encoder: both learn in it.
     budgets
         Limits that are never exceeded: :class:`Budget` objects, or a :class:`~emafusion.budgets.Budgets` with options.
         They are kept in ``store`` where there is one, for all processes that share it, else in this object.
@@ -117,7 +118,7 @@ class Fusion:
         slow_classifier: Any = None,
         slow_weight: float = 0.5,
         budgets: Sequence[Budget] | Budgets = (),
-        learning: Learning | bool | None = None,
+        learning: Learning | LearningLoop | bool | None = None,
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
@@ -171,14 +172,18 @@ class Fusion:
             return None
         from emafusion.store import Store
 
+        if not isinstance(store, (str, Path, Store)):
+            raise ConfigError(f"store must be a path, a database URL or a Store, got {store!r}")
         return store if isinstance(store, Store) else Store(store)
 
-    def _loop(self, learning: Learning | bool | None, encoder: Encoder) -> LearningLoop | None:
+    def _loop(self, learning: Learning | LearningLoop | bool | None, encoder: Encoder) -> LearningLoop | None:
         if learning is None or learning is False:
             return None
         from emafusion.learning.online.loop import LearningLoop
         from emafusion.learning.online.settings import Learning
 
+        if isinstance(learning, LearningLoop):
+            return learning
         settings = Learning() if learning is True else learning
         if not isinstance(settings, Learning):
             raise ConfigError(f"learning must be True, False or a Learning, got {learning!r}")
@@ -417,20 +422,22 @@ class Fusion:
         else:
             self._feedback.score(decision_id, score if thumbs is None else float(thumbs), said[0], key)
 
-    def signal(self, decision_id: str, signal: Signal) -> None:
+    def signal(self, decision_id: str, signal: Signal, *, present: bool = True) -> None:
         """Tell of a reaction that speaks against the answer of a decision, without being sure.
 
         Parameters
         ----------
         signal
             "schema_failure" (what came after could not use it), "retried" or "rephrased" (the user asked again).
+        present
+            False: it could have been seen, and was not. Who tells of complaints alone makes every candidate look bad.
 
         Raises
         ------
         ConfigError
             If the decision is unknown.
         """
-        self._feedback.signal(decision_id, signal)
+        self._feedback.signal(decision_id, signal, present=present)
 
     # -- learning ----------------------------------------------------------------------------------------------
 

@@ -59,6 +59,8 @@ class ScriptedFusion:
     scores: dict[str, float] = field(default_factory=dict)
     objectives: list[Objective | None] = field(default_factory=list)
     routing_model: None = None
+    store: None = None
+    learning: None = None
 
     @property
     def last(self) -> Decision | None:
@@ -67,8 +69,8 @@ class ScriptedFusion:
     def model(self, name: str) -> Candidate:
         return self.pool[name]
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        self.scores[decision_id] = score
+    def feedback(self, decision_id: str, score: float | None = None, **said: Any) -> None:
+        self.scores[decision_id] = score or 0.0
 
     def explain(self, query: Query, objective: Objective | None = None) -> Mapping[str, Any]:
         return {"asked": query.text, "first": self.pool.fitting(query)[0]}
@@ -200,6 +202,6 @@ class ScriptedEMAFusion(EMAFusion):
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(candidates, **fields)
 
-    def _build(self, router: Any, store: Any) -> Any:
+    def _build(self, router: Any, store: Any, learning: Any) -> Any:
         resolved = [resolve(c if isinstance(c, Candidate) else Candidate(c)) for c in self.candidates]
         return ScriptedFusion(Pool(resolved), self.script)
