@@ -33,7 +33,10 @@ ROOT = Path(__file__).parents[2]
 if __name__ == "__main__":  # run as a file, this folder is on the path and the root is not
     sys.path.insert(0, str(ROOT))
 
+from emafusion.estimators.beliefs import IntArray  # noqa: E402
+from emafusion.evaluation.baselines import Fold  # noqa: E402
 from emafusion.learning.simulation import Recording, simulate  # noqa: E402
+from emafusion.log import LoggedQuery, read_log  # noqa: E402
 from emafusion.policies.trade_off import UNPACED_VALUE, Curve, Pacer  # noqa: E402
 
 Array = NDArray[np.float64]
@@ -69,13 +72,12 @@ class World:
         return float(self.cost[v, a, i]), float(self.score[v, a, i])
 
 
-def build(log: Path, split: str, budgets: Sequence[float] = BUDGETS) -> World:
-    """Fit on one half, and play the other."""
+def halved(log: Path, split: str) -> tuple[Fold, IntArray, list[LoggedQuery]]:
+    """Fit on one half: what is to be asked is the fold's test part, with its rows of all the queries."""
     from emafusion.encoders import default_encoder
     from emafusion.evaluation.folds import Split, fold_of, split_rows
     from emafusion.evaluation.processes import EncoderSource
     from emafusion.learning.table import read_answers, tabulate
-    from emafusion.log import read_log
     from emafusion.taxonomy.classifier import TaxonomyClassifier
 
     entries = list(read_log(log))
@@ -86,7 +88,12 @@ def build(log: Path, split: str, budgets: Sequence[float] = BUDGETS) -> World:
     answers = read_answers(entries, table, encoder)
     train, test = split_rows(len(entries), 2, seed=0)[0 if split == "develop" else 1]
     part = Split(table, answers, vectors, labels, EncoderSource.of(encoder), train, test, VALUES, seed=0)
-    fold, rows = fold_of(part)
+    return *fold_of(part), entries
+
+
+def build(log: Path, split: str, budgets: Sequence[float] = BUDGETS) -> World:
+    """Fit on one half, and play the other."""
+    fold, rows, entries = halved(log, split)
     curve = fold.model.curve
     assert curve is not None
     levels = [*budgets, np.inf]
@@ -94,7 +101,7 @@ def build(log: Path, split: str, budgets: Sequence[float] = BUDGETS) -> World:
     return World(
         cost=np.array([[run.cost for run in row] for row in runs]),
         score=np.array([[run.score for run in row] for row in runs]),
-        length=table.prompt_tokens[rows].astype(np.float64),
+        length=fold.test.table.prompt_tokens.astype(np.float64),
         task=np.array([entries[i].task or "" for i in rows]),
         curve=curve,
         budgets=tuple(budgets),

@@ -62,10 +62,10 @@ DRIVERS = pytest.mark.parametrize("drive", [by_run, by_arun, by_stream, by_astre
 @DRIVERS
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_budget_is_spent_to_its_end_and_not_beyond(drive: Any, stored: bool, tmp_path: Path) -> None:
-    one = fusion(Budget(0.05), store=tmp_path / "budgets.sqlite" if stored else None)
+    one = fusion(Budget(0.03), store=tmp_path / "budgets.sqlite" if stored else None)
     transport = BillingTransport(7, fails=0.1, silent=0.1)
     answered = refused = 0
-    for _ in range(400):
+    for _ in range(200):
         try:
             drive(one, transport)
             answered += 1
@@ -75,9 +75,9 @@ def test_a_budget_is_spent_to_its_end_and_not_beyond(drive: Any, stored: bool, t
             continue
     assert answered > 10
     assert refused > 10
-    assert transport.billed <= 0.05
+    assert transport.billed <= 0.03
     assert transport.billed <= spent(one) + 1e-9
-    assert 0.05 - most("small") - 1e-9 <= spent(one) <= 0.05
+    assert 0.03 - most("small") - 1e-9 <= spent(one) <= 0.03
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -101,7 +101,7 @@ def test_64_threads_do_not_exceed_a_budget(stored: bool, tmp_path: Path) -> None
         return 1.0
 
     with ThreadPoolExecutor(64) as threads:
-        answered = sum(threads.map(work, range(1500)))
+        answered = sum(threads.map(work, range(600)))
     billed = [book.billed for book in books.values()]
     assert answered > 20
     assert {call.purpose for book in books.values() for call in book.calls} == {"draft", "judge"}
@@ -123,7 +123,7 @@ async def test_many_requests_on_one_loop_do_not_exceed_a_budget(tmp_path: Path) 
         except (BudgetExceeded, AllCandidatesFailed):
             return
 
-    await asyncio.gather(*(work() for _ in range(300)))
+    await asyncio.gather(*(work() for _ in range(150)))
     assert 0.01 < transport.billed <= 0.05
 
 

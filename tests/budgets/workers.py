@@ -22,7 +22,7 @@ BUDGETS = Budgets([Budget(0.08, window="day"), Budget(0.03, per="key", window="m
 KEYS = "abcd"
 
 
-def work(url: str, seed: int, seconds: float, done: Any) -> None:
+def work(url: str, seed: int, seconds: float, begin: Any, done: Any) -> None:
     """Ask until nothing is left; ``seconds`` a call."""
     one = Fusion(pool(), judges=[LLMJudge("mid", max_output_tokens=50)], budgets=BUDGETS, store=url)
     books = {k: BillingTransport(seed + i, fails=0.1, silent=0.1, seconds=seconds) for i, k in enumerate(KEYS)}
@@ -35,6 +35,7 @@ def work(url: str, seed: int, seconds: float, done: Any) -> None:
             return 0
         return 1
 
+    begin.wait()
     with ThreadPoolExecutor(8) as threads:
         answered = sum(threads.map(request, range(60)))
     assert isinstance(one._ledger, SharedLedger)
@@ -44,8 +45,8 @@ def work(url: str, seed: int, seconds: float, done: Any) -> None:
 
 def main(url: str, number: int, seconds: float) -> None:
     fork = multiprocessing.get_context("fork")
-    done = fork.SimpleQueue()
-    workers = [fork.Process(target=work, args=(url, 100 * i, seconds, done)) for i in range(number)]
+    done, begin = fork.SimpleQueue(), fork.Barrier(number)
+    workers = [fork.Process(target=work, args=(url, 100 * i, seconds, begin, done)) for i in range(number)]
     for worker in workers:
         worker.start()
     print(*(worker.pid for worker in workers), flush=True)

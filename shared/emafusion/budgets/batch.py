@@ -88,10 +88,6 @@ class Batch:
         spent, reserved = self.allowance.ledger.seen(self._claim())
         return dollars(self._budget.limit - spent - reserved)
 
-    @property
-    def spent(self) -> float:
-        return dollars(self.allowance.ledger.seen(self._claim())[0])
-
     def _claim(self) -> Claim:
         return Claim.on(self._budget, "", 0.0)
 

@@ -68,6 +68,7 @@ class RequestPurse:
         assert options is not None  # without any budget there is no purse
         self.options, self.ledger, self.model = options, ledger, model
         self.warnings: list[str] = []
+        self._query = query
         given = tuple(budgets or ())
         own, shared = ([b for b in given if (b.per == "request") == mine] for mine in (True, False))
         self._parts: list[tuple[Ledger, list[Budget]]] = [(Ledger(ledger.clock), own)]
@@ -120,7 +121,7 @@ class RequestPurse:
     # -- what the driver asks ----------------------------------------------------------------------------------
 
     def reserve(self, call: Call) -> PursePayment:
-        amount, wait = units(call.max_usd or 0.0), _Wait(call, self.ledger.clock)
+        amount, wait = self._most(call), _Wait(call, self.ledger.clock)
         while True:
             try:
                 payment = self._reserved(call, amount)
@@ -130,7 +131,7 @@ class RequestPurse:
                 self._pause(wait.seconds(error, self._budget(error)))
 
     async def areserve(self, call: Call) -> PursePayment:
-        amount, wait = units(call.max_usd or 0.0), _Wait(call, self.ledger.clock)
+        amount, wait = self._most(call), _Wait(call, self.ledger.clock)
         while True:
             try:
                 payment = self._reserved(call, amount, quick=self.ledger.waits)
@@ -168,6 +169,12 @@ class RequestPurse:
         return payment
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _most(self, call: Call) -> int:
+        """What is reserved for a call; whoever made it may have left it to us to work that out."""
+        if call.max_usd is None and call.function is None:
+            call = self.priced(self._query, call)
+        return units(call.max_usd or 0.0)
 
     def _claims(self) -> list[tuple[Ledger, Sequence[Claim]]]:
         """On this request's own budgets, on those it shares for a while, and on those of all."""
