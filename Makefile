@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean
+# make demo | test | test-matrix | lint | bench | clean
 # Each makes .venv as needed (with uv where there is one, else venv and pip) and writes nothing outside this folder.
 # Another interpreter: make test PYTHON=python3.12
 
@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 # nltk, which LlamaIndex loads, refuses files that are hard links into a cache.
 export UV_LINK_MODE ?= copy
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-matrix lint bench clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo
@@ -23,6 +23,10 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# Oldest and newest versions of the frameworks, each in an environment of its own; CELLS="a b" runs only those.
+test-matrix: | $(BIN)/python
+	$(BIN)/python tests/matrix.py $(CELLS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

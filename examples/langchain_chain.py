@@ -48,15 +48,23 @@ def chain_over(llm: Runnable[Any, Any]) -> Runnable[str, str]:
     return {"passages": found, "question": RunnablePassthrough()} | PROMPT | llm | StrOutputParser()
 
 
+def ask(llm: Runnable[Any, Any], question: str) -> str:
+    """The program as it was, and what it has always promised."""
+    answer = ""
+    for piece in chain_over(llm).stream(question):
+        print(piece, end="", flush=True)
+        answer += piece
+    assert "1591" in answer
+    return answer
+
+
 def main() -> None:
     llm = router()
-    chain = chain_over(llm)
     question = "When was the Rialto Bridge finished, and how wide is the dome of the Pantheon?"
 
     print(llm.explain(question), "\n")  # whom it would ask, and why; no model is called
     print("answer: ", end="")
-    for piece in chain.stream(question):
-        print(piece, end="", flush=True)
+    ask(llm, question)
 
     decision = llm.fusion.last
     assert decision is not None

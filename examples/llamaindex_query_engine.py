@@ -54,7 +54,7 @@ class ShippedEncoder(BaseEmbedding):
 
 def main() -> None:
     Settings.embed_model = ShippedEncoder()
-    Settings.node_parser = TokenTextSplitter(chunk_size=400, chunk_overlap=40)
+    Settings.node_parser = TokenTextSplitter(chunk_size=256, chunk_overlap=32)
 
     # Before: Settings.llm = model(DEAR)
     Settings.llm = llm = EMAFusion(
@@ -73,7 +73,7 @@ def main() -> None:
     question = "Which error is raised when every candidate failed, and where are the single errors kept?"
     print(llm.explain(question), end="\n\n")
 
-    answer = index.as_query_engine(similarity_top_k=2).query(question)
+    answer = index.as_query_engine(similarity_top_k=4).query(question)
     print(answer, end="\n\n")
 
     streamed: Any = index.as_query_engine(response_mode="tree_summarize", streaming=True).query("What is an Objective?")

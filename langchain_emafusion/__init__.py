@@ -4,6 +4,7 @@ from __future__ import annotations
 
 try:
     from langchain_emafusion.chat_model import ChatEMAFusion
+    from langchain_emafusion.feedback import FeedbackCallback
     from langchain_emafusion.resolve import resolve
     from langchain_emafusion.router import EMAFusionRouter
 except ModuleNotFoundError as missing:
@@ -12,4 +13,4 @@ except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(message, name=missing.name) from missing
     raise
 
-__all__ = ["ChatEMAFusion", "EMAFusionRouter", "resolve"]
+__all__ = ["ChatEMAFusion", "EMAFusionRouter", "FeedbackCallback", "resolve"]

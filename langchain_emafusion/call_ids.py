@@ -1,53 +1,33 @@
-"""Tool-call ids as a provider accepts them, the same in a call and in its result."""
+"""Tool-call ids in LangChain's messages, as a provider accepts them."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-__all__ = ["CallIds"]
+from emafusion import call_ids
 
-ACCEPTED: Mapping[str, re.Pattern[str]] = {
-    "anthropic": re.compile(r"[a-zA-Z0-9_-]+"),
-    "bedrock": re.compile(r"[a-zA-Z0-9_-]{1,64}"),
-    "mistral": re.compile(r"[a-zA-Z0-9]{9}"),
-    "openai": re.compile(r".{1,40}"),
-}
-"""What providers check; those that are not named here accept any id."""
-LENGTH: Mapping[str, int] = {"mistral": 9}
+__all__ = ["CallIds"]
 
 
 class CallIds:
-    """Ids of one history, for one provider.
-
-    An id that the provider accepts stays. Any other is replaced by a digest of itself, so that the call and its
-    result, and the same history sent again (and found in a prompt cache), agree on it. A call without an id is given
-    one, which the next results without one take over in their order.
-    """
+    """Ids of one history, for one provider: those of :class:`emafusion.call_ids.CallIds`."""
 
     def __init__(self, provider: str | None) -> None:
-        self._accepted = ACCEPTED.get(provider or "")
-        self._length = LENGTH.get(provider or "", 24)
-        self._given = 0
-        self._waiting: list[str] = []
+        self._ids = call_ids.CallIds(provider)
 
     def of_calls(self, message: AIMessage) -> AIMessage:
         """``message`` with ids that the provider accepts; the same object if it has them."""
-        if self._accepted is None or not (message.tool_calls or message.invalid_tool_calls):
+        calls = {field: list(getattr(message, field)) for field in ("tool_calls", "invalid_tool_calls")}
+        given = [c.get("id") for of_field in calls.values() for c in of_field]
+        spelled = self._ids.of_calls(given) if given else []
+        if spelled == given:
             return message
-        self._waiting = []
-        renamed: dict[str, str] = {}
-        changes: dict[str, Any] = {}
-        for field in ("tool_calls", "invalid_tool_calls"):
-            calls = [{**c, "id": self._of_call(c.get("id"), renamed)} for c in getattr(message, field)]
-            if calls != getattr(message, field):
-                changes[field] = calls
-        if not changes:
-            return message
+        ids = iter(spelled)
+        changes: dict[str, Any] = {f: [{**c, "id": next(ids)} for c in of_field] for f, of_field in calls.items()}
+        renamed = {old: new for old, new in zip(given, spelled) if old and new}
         changes["content"] = _renamed(message.content, renamed)
         written = message.additional_kwargs.get("tool_calls")
         if written:
@@ -56,32 +36,8 @@ class CallIds:
 
     def of_result(self, message: ToolMessage) -> ToolMessage:
         """``message`` with the id of its call."""
-        if self._accepted is None:
-            return message
-        wanted = self._spelled(message.tool_call_id) if message.tool_call_id else self._next()
-        if wanted in self._waiting:
-            self._waiting.remove(wanted)
+        wanted = self._ids.of_result(message.tool_call_id)
         return message if wanted == message.tool_call_id else message.model_copy(update={"tool_call_id": wanted})
-
-    def _of_call(self, given: str | None, renamed: dict[str, str]) -> str:
-        if not given:
-            self._given += 1
-            spelled = self._digest(f"call {self._given}")
-            self._waiting.append(spelled)
-            return spelled
-        renamed[given] = self._spelled(given)
-        return renamed[given]
-
-    def _next(self) -> str:
-        return self._waiting[0] if self._waiting else self._digest("no call")
-
-    def _spelled(self, given: str) -> str:
-        assert self._accepted is not None
-        return given if self._accepted.fullmatch(given) else self._digest(given)
-
-    def _digest(self, given: str) -> str:
-        # Hexadecimal: letters and digits, which every provider accepts.
-        return hashlib.blake2b(given.encode(), digest_size=16).hexdigest()[: self._length]
 
 
 def _renamed(content: Any, renamed: Mapping[str, str]) -> Any:

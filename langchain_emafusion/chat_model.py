@@ -20,8 +20,9 @@ from emafusion.config import Objective
 from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
+from emafusion.steering import Steered
 from emafusion.tokens import count_messages, count_tokens
-from langchain_emafusion import hooks, runs
+from langchain_emafusion import batches, hooks, runs
 from langchain_emafusion.identity import identity_of
 from langchain_emafusion.messages import core_messages
 from langchain_emafusion.profile import common_profile
@@ -35,7 +36,7 @@ from langchain_emafusion.transport import TracedTransport
 __all__ = ["ChatEMAFusion"]
 
 
-class ChatEMAFusion(BaseChatModel):
+class ChatEMAFusion(Steered, BaseChatModel):
     """A chat model that asks, for each request, the candidate that is worth asking, and another if it is not enough.
 
     Parameters
@@ -55,7 +56,10 @@ class ChatEMAFusion(BaseChatModel):
     encoder
         Turns what is asked into a vector; by default one that ships with the package.
     store
-        Path of a file in which decisions and feedback are kept.
+        Where decisions, feedback and what was learned are kept: the path of an SQLite file, a database's URL, or a
+        :class:`emafusion.store.Store` with options of one's own.
+    learning
+        True, or :class:`emafusion.Learning`: learn from every answer and from :meth:`feedback` while serving.
     stream_mode
         ``"auto"``: stream live when the answer will be accepted unseen, else in one piece once it is judged;
         ``"live"``: always live, never judged first; ``"buffered"``: always in one piece.
@@ -64,11 +68,16 @@ class ChatEMAFusion(BaseChatModel):
     slow_classifier, slow_weight
         A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
         a call more for every request, so none by default.
+    budgets
+        Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
+        where there is one, for all processes that share it. The key of a request is ``budget_key=...`` in the call, or
+        ``config={"configurable": {"emafusion_key": ...}}``, which chains hand on; a session is a ``thread_id``.
     max_retries, max_retry_wait
         How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
         before the next candidate is asked, and the seconds that it may spend waiting for that in all.
-        Clients such as ``ChatOpenAI`` retry twice by themselves, within each of these calls: give candidates
-        ``max_retries=0`` lest the numbers multiply.
+        Retries that a client makes by itself (``ChatOpenAI`` and ``ChatAnthropic`` do, twice) count as these: by
+        default they leave none to the router. Give candidates ``max_retries=0`` to have it wait, and give up waiting
+        for another candidate, by its own rules; candidates given as strings are made so.
     streaming
         Stream from the candidates even where ``invoke`` is called, for callbacks that listen to tokens.
     temperature, max_tokens, stop
@@ -78,6 +87,8 @@ class ChatEMAFusion(BaseChatModel):
     ------
     emafusion.errors.ConfigError
         At construction: no candidates, two of one name, an unknown price, a string that names no model.
+    emafusion.errors.BudgetExceeded
+        When called: what is left of a budget pays for no candidate, or one with ``at_limit="raise"`` refused.
     emafusion.errors.NoCandidateFits
         When called: no candidate can take the request (length, images, tools).
     emafusion.errors.AllCandidatesFailed
@@ -106,11 +117,13 @@ class ChatEMAFusion(BaseChatModel):
     router: Any = Field(default=None, exclude=True)
     judges: Sequence[Any] | None = Field(default=None, exclude=True)
     encoder: Any = Field(default=None, exclude=True)
-    store: str | Path | None = None
+    store: Any = Field(default=None, exclude=True, repr=False)  # an address may hold a password
+    learning: Any = Field(default=None, exclude=True)
     stream_mode: Literal["auto", "live", "buffered"] = "auto"
     abstain_below: float = 0.0
     slow_classifier: Any = Field(default=None, exclude=True)
     slow_weight: float = 0.5
+    budgets: Any = Field(default=(), exclude=True)
     max_retries: int = 2
     max_retry_wait: float = 30.0
     streaming: bool = False
@@ -123,7 +136,9 @@ class ChatEMAFusion(BaseChatModel):
 
     _fusion: Fusion = PrivateAttr()
     _retries: Retries = PrivateAttr()
-    _identity: dict[str, Any] | None = PrivateAttr(default=None)
+    _identity: tuple[Any, dict[str, Any]] | None = PrivateAttr(default=None)
+    """With the engine that it was made for."""
+    _own_profile: bool = PrivateAttr(default=False)
 
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(**{"candidates": tuple(candidates), **fields})
@@ -137,17 +152,23 @@ class ChatEMAFusion(BaseChatModel):
             judges=self.judges,
             encoder=self.encoder,
             store=self.store,
+            learning=self.learning,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
+            budgets=self.budgets,
         )
-        if "profile" in type(self).model_fields and self.profile is None:  # since langchain-core 1.1
+        self._own_profile = getattr(self, "profile", None) is not None
+        self._derive_profile()
+
+    def _derive_profile(self) -> None:
+        if "profile" in type(self).model_fields and not self._own_profile:  # since langchain-core 1.1
             self.profile = common_profile(c.model for c in self._fusion.pool)  # type: ignore[assignment]
 
     @property
     def fusion(self) -> Fusion:
-        """The core behind this model: pool, decisions, learning."""
+        """The core behind this model: pool, decisions, store, learning, budgets."""
         return self._fusion
 
     @property
@@ -162,15 +183,14 @@ class ChatEMAFusion(BaseChatModel):
         request = self.request(input, config, **kwargs)
         return self._fusion.explain(request.query(), request.objective())
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good an answer was, from 0 to 1; ``decision_id`` is ``response_metadata["emafusion"]["id"]``."""
-        self._fusion.feedback(decision_id, score)
+    def _pool_changed(self) -> None:
+        self.candidates = tuple(self._fusion.pool)
+        self._derive_profile()
 
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> Any:
         """Learn from an outcome log; returns the report of the fit."""
         report = self._fusion.fit(log, **options)
         self.fits += 1
-        self._identity = None
         return report
 
     def save_router(self, path: str | Path) -> None:
@@ -233,6 +253,47 @@ class ChatEMAFusion(BaseChatModel):
             async for chunk in chunks:
                 yield chunk
 
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        budget: float | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer many inputs, in parallel.
+
+        Parameters
+        ----------
+        budget
+            USD for all of them together, never exceeded. Each input is then sent to one candidate, so that the expected
+            quality of all is highest; what is left is assigned anew as answers come in.
+
+        Raises
+        ------
+        emafusion.errors.BudgetExceeded
+            If an input finds no candidate that what is left of the budget pays for; ``return_exceptions`` returns it in
+            its place.
+        """
+        if budget is None:
+            return super().batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return batches.batch(self, inputs, config, budget, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        budget: float | None = None,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """:meth:`batch` for asyncio."""
+        if budget is None:
+            return await super().abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return await batches.abatch(self, inputs, config, budget, return_exceptions=return_exceptions, **kwargs)
+
     def request(
         self,
         input: LanguageModelInput,
@@ -252,6 +313,8 @@ class ChatEMAFusion(BaseChatModel):
             stop=stop,
             only=self._pinned(kwargs.pop("model", None)),
             wanted=kwargs.pop("objective", None),
+            budget_key=kwargs.pop("budget_key", None),
+            within=kwargs.pop("within", None),
             arguments=kwargs,
             config=ensure_config(config),
             schema=schema,
@@ -341,7 +404,7 @@ class ChatEMAFusion(BaseChatModel):
         return self.bind(tools=tool_specs(tools, strict), **kwargs)
 
     def with_structured_output(
-        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+        self, schema: dict[str, Any] | type | None = None, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
         """Answers as instances of ``schema``: routed first, then asked for in the candidate's own way.
 
@@ -358,9 +421,10 @@ class ChatEMAFusion(BaseChatModel):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        if self._identity is None:
-            self._identity = identity_of(self)
-        return self._identity
+        engine = self._fusion.engine  # another one after a change of the pool, a fit, or a promotion
+        if self._identity is None or self._identity[0] is not engine:
+            self._identity = engine, identity_of(self)
+        return self._identity[1]
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         name = str(kwargs.get("model") or "emafusion")

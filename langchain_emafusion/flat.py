@@ -15,13 +15,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from emafusion.engine.retries import NEVER, Retries
+from emafusion.engine.windows import Windows
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply
+from langchain_emafusion.client_retries import client_retries
 from langchain_emafusion.messages import reply_of
 from langchain_emafusion.rendering import added_up, as_chunk, says
 from langchain_emafusion.replay import bound_model, draft_input, flattened, judge_arguments, judge_input, quiet
 from langchain_emafusion.request import Request
-from langchain_emafusion.windows import Windows
 
 __all__ = ["FlatTransport"]
 
@@ -33,7 +34,10 @@ class FlatTransport:
         self.fusion = fusion
         self.request = request
         self.retries = retries
-        self._windows = Windows(fusion)
+        self._windows = Windows(fusion.model)
+
+    def retries_of(self, call: Call) -> Retries:
+        return self.retries.beside(client_retries(self.fusion.model(call.candidate).model))
 
     def call(self, call: Call) -> Reply:
         model, messages, arguments = self._prepare(call)

@@ -22,19 +22,19 @@ __all__ = ["agenerate", "astream", "generate", "stream"]
 
 def generate(fusion: Fusion, request: Request, retries: Retries) -> ChatResult:
     query = request.query()
-    steps = fusion.steps(query, request.objective(), request.only)
+    steps = fusion.steps(query, request.objective(), request.only, **request.purse)
     return _generated(_finished(fusion, query, drivers.run(steps, FlatTransport(fusion, request, retries))))
 
 
 async def agenerate(fusion: Fusion, request: Request, retries: Retries) -> ChatResult:
     query = request.query()
-    steps = fusion.steps(query, request.objective(), request.only)
+    steps = fusion.steps(query, request.objective(), request.only, **request.purse)
     return _generated(_finished(fusion, query, await drivers.arun(steps, FlatTransport(fusion, request, retries))))
 
 
 def stream(fusion: Fusion, request: Request, retries: Retries) -> Iterator[ChatGenerationChunk]:
     query, last = request.query(), LastChunk()
-    steps = fusion.steps(query, request.objective(), request.only)
+    steps = fusion.steps(query, request.objective(), request.only, **request.purse)
     with closing(cast(Any, drivers.stream(steps, FlatTransport(fusion, request, retries)))) as items:
         for item in items:
             if isinstance(item, Result):
@@ -46,7 +46,7 @@ def stream(fusion: Fusion, request: Request, retries: Retries) -> Iterator[ChatG
 
 async def astream(fusion: Fusion, request: Request, retries: Retries) -> AsyncIterator[ChatGenerationChunk]:
     query, last = request.query(), LastChunk()
-    steps = fusion.steps(query, request.objective(), request.only)
+    steps = fusion.steps(query, request.objective(), request.only, **request.purse)
     async with aclosing(cast(Any, drivers.astream(steps, FlatTransport(fusion, request, retries)))) as items:
         async for item in items:
             if isinstance(item, Result):

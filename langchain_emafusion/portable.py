@@ -66,7 +66,7 @@ def portable(messages: Sequence[BaseMessage], provider: str | None) -> list[Base
     ids = CallIds(provider)
     sent: list[BaseMessage] = []
     for message in messages:
-        message = _with_content(message, _without_markers(message.content, provider))
+        message = _with_content(message, _told_apart(_without_markers(message.content, provider)))
         if isinstance(message, AIMessage):
             message = _native_calls_left_out(message) if _foreign(message, provider) else message
             message = ids.of_calls(message)
@@ -85,7 +85,9 @@ def _native_calls_left_out(message: AIMessage) -> AIMessage:
     """Without reasoning, signatures, and the provider's own spelling of its calls."""
     changes: dict[str, Any] = {}
     if isinstance(message.content, list):
-        kept = [_unsigned(b) for b in message.content if not _is_private(b, message)]
+        # Google's client leaves bare strings among the blocks of a stream, which OpenAI's would send as they are.
+        blocks = ({"type": "text", "text": b} if isinstance(b, str) else b for b in message.content)
+        kept = [_unsigned(b) for b in blocks if not _is_private(b, message)]
         if kept != message.content:
             changes["content"] = kept or ""
     private = set(FOREIGN_KEYS if message.tool_calls else FOREIGN_KEYS - {"tool_calls", "function_call"})
@@ -93,6 +95,21 @@ def _native_calls_left_out(message: AIMessage) -> AIMessage:
         changes["additional_kwargs"] = {k: v for k, v in message.additional_kwargs.items() if k not in private}
     # Content in OpenAI's Responses form or LangChain's own is marked so; what is left is plain blocks of text.
     return message.model_copy(update=changes) if changes else message
+
+
+def _told_apart(content: Any) -> Any:
+    """Content whose texts are texts and nothing else.
+
+    A stream of OpenAI's client in LangChain's own blocks (``output_version="v1"``) adds up the first text and the first
+    call to one block, for both are the first of their kind; the call is among the message's own, too.
+    """
+    if not isinstance(content, list) or not any(_is_mixed(b) for b in content):
+        return content
+    return [{"type": "text", "text": b["text"]} if _is_mixed(b) else b for b in content]
+
+
+def _is_mixed(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and "name" in block and "args" in block
 
 
 def _is_private(block: Any, message: AIMessage) -> bool:

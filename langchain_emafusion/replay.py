@@ -15,6 +15,7 @@ from langchain_emafusion.messages import langchain_messages
 from langchain_emafusion.portable import portable, provider_of
 from langchain_emafusion.profile import profile_of
 from langchain_emafusion.request import Request
+from langchain_emafusion.tools import strict_spec
 
 __all__ = [
     "accepted",
@@ -24,6 +25,7 @@ __all__ = [
     "flattened",
     "judge_arguments",
     "judge_input",
+    "limited",
     "quiet",
     "uncached",
 ]
@@ -39,7 +41,7 @@ def draft_input(request: Request, model: BaseChatModel) -> list[BaseMessage]:
 
 def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Runnable[Any, Any], dict[str, Any]]:
     """``model`` with the request's tools bound, and the arguments that are left to pass when it is called."""
-    arguments = call_arguments(request, model)
+    arguments = call_arguments(request, model, call)
     if call.logprobs and _tells_logprobs(model):
         arguments.setdefault("logprobs", True)
     if call.temperature is not None:  # a further sample of the same request
@@ -49,11 +51,21 @@ def bound_model(request: Request, model: BaseChatModel, call: Call) -> tuple[Run
         return model, arguments
     tools = arguments.pop("tools")
     given = {k: arguments.pop(k) for k in TOOL_ARGUMENTS if k in arguments}
+    if given.get("response_format") and given.get("strict") is None and _wants_strict_tools(model):
+        tools = [strict_spec(tool) for tool in tools]
     return model.bind_tools(tools, **accepted(model.bind_tools, given)), arguments
 
 
-def call_arguments(request: Request, model: BaseChatModel) -> dict[str, Any]:
-    """The request's arguments as ``model``'s client spells them, with the router's defaults where it knows them."""
+def _wants_strict_tools(model: BaseChatModel) -> bool:
+    """OpenAI's clients refuse tools beside a response format unless they are strict; they make only tools that they
+    convert themselves so, and agents tell only models that they know to be OpenAI's."""
+    openai = any(kind.__name__ == "BaseChatOpenAI" for kind in type(model).__mro__)
+    return openai and not getattr(model, "use_responses_api", False)
+
+
+def call_arguments(request: Request, model: BaseChatModel, call: Call) -> dict[str, Any]:
+    """The request's arguments as ``model``'s client spells them, with the router's defaults where it knows them, and
+    the limit of output that a budget puts on the call."""
     fields = type(model).model_fields
     arguments = {**{k: v for k, v in request.defaults.items() if k in fields}, **request.arguments}
     if request.stop is not None:
@@ -64,7 +76,22 @@ def call_arguments(request: Request, model: BaseChatModel) -> dict[str, Any]:
             arguments[limit] = arguments.pop(name)
     if "max_tokens" in request.defaults and limit is not None:
         arguments.setdefault(limit, request.defaults["max_tokens"])
+    if call.max_output_tokens is not None and limit is not None and not _keeps(model, limit, call.max_output_tokens):
+        arguments[limit] = call.max_output_tokens
     return arguments
+
+
+def limited(model: BaseChatModel, most: int | None) -> BaseChatModel:
+    """``model`` with a limit of output, for chains that take no arguments; itself where it has a lower one."""
+    limit = _limit_field(model)
+    if most is None or limit is None or _keeps(model, limit, most):
+        return model
+    return model.model_copy(update={limit: most})
+
+
+def _keeps(model: BaseChatModel, limit: str, most: int) -> bool:
+    own = getattr(model, limit)
+    return isinstance(own, int) and 0 < own <= most
 
 
 def _limit_field(model: BaseChatModel) -> str | None:

@@ -39,6 +39,10 @@ class Request:
     """What a tracer is told besides, under ``options``."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """The router's own temperature and output limit, for candidates that know them."""
+    budget_key: str | None = None
+    """Whose request it is, where the call says so."""
+    within: Any = None
+    """The budget of the batch that it belongs to."""
 
     def __post_init__(self) -> None:
         # Meant for tracers; a provider's client would refuse them.
@@ -55,14 +59,32 @@ class Request:
     def query(self) -> Query:
         configurable = self.config.get("configurable") or {}
         thread = configurable.get("thread_id")
-        limits = ({**self.defaults, **self.arguments}.get(k) for k in OUTPUT_LIMITS)
         return build_query(
             core_messages(self.messages),
             tools=[t for t in self.arguments.get("tools") or () if isinstance(t, Mapping)],
             schema=self.schema if self.schema is not None else _schema_of(self.arguments.get("response_format")),
             thread=None if thread is None else str(thread),
-            max_output_tokens=next((n for n in limits if isinstance(n, int)), None),
+            max_output_tokens=self.limit,
         )
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens that the caller lets an answer have."""
+        limits = ({**self.defaults, **self.arguments}.get(k) for k in OUTPUT_LIMITS)
+        return next((n for n in limits if isinstance(n, int)), None)
+
+    @property
+    def key(self) -> str | None:
+        """Whose request it is, for budgets per key: ``budget_key=...``, or configurable ``emafusion_key``."""
+        given = self.budget_key
+        if given is None:
+            given = (self.config.get("configurable") or {}).get("emafusion_key")
+        return None if given is None else str(given)
+
+    @property
+    def purse(self) -> dict[str, Any]:
+        """What pays for it, as the core is told."""
+        return {"key": self.key, "within": self.within}
 
     def objective(self) -> Objective | None:
         """An objective for this call alone: ``objective=...``, or configurable ``emafusion_objective``."""

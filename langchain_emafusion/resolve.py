@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError
 from emafusion.pricing import list_price
+from langchain_emafusion.client_retries import without_retries
 from langchain_emafusion.profile import abilities_of, profile_of
 
 __all__ = ["model_name", "resolve"]
@@ -53,7 +54,9 @@ def _from_string(spelled: str) -> Any:
             "pip install 'emafusion[langchain]', or give a chat model object"
         ) from error
     try:
-        return init_chat_model(spelled)
+        model = init_chat_model(spelled)
+        bare = without_retries(model)  # the router retries: it knows when another candidate is the better wait
+        return init_chat_model(spelled, **bare) if bare else model
     except Exception as error:  # a missing package, key or provider: each client raises its own
         raise ConfigError(f"candidate {spelled!r} could not be made into a chat model: {error}") from error
 

@@ -15,7 +15,7 @@ from emafusion.engine import drivers
 from emafusion.types import Query, Result
 from langchain_emafusion.cache import AnswerCache
 from langchain_emafusion.request import Request
-from langchain_emafusion.tracing import abegin, ashow, begin, show
+from langchain_emafusion.tracing import abegin, ashow, begin, show, tell
 from langchain_emafusion.transport import TracedTransport
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def answer(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
             if llm.rate_limiter:
                 llm.rate_limiter.acquire(blocking=True)
             query = request.query()
-            steps = llm.fusion.steps(query, request.objective(), request.only)
+            steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
             if inside:
                 result = _last(drivers.stream(steps, transport))
             else:
@@ -42,6 +42,7 @@ def answer(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
             output = _finished(llm, query, result, transport)
             if cache:
                 cache.update(output)
+        tell(run, transport.message(output))
         if not transport.seen:
             show(run, request, *transport.author(output), tokens=not transport.silent, streaming=inside)
         handed = transport.handed_over(output)
@@ -59,7 +60,7 @@ async def aanswer(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
             if llm.rate_limiter:
                 await llm.rate_limiter.aacquire(blocking=True)
             query = request.query()
-            steps = llm.fusion.steps(query, request.objective(), request.only)
+            steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
             if inside:
                 result = await _alast(drivers.astream(steps, transport))
             else:
@@ -67,6 +68,7 @@ async def aanswer(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
             output = _finished(llm, query, result, transport)
             if cache:
                 await cache.aupdate(output)
+        tell(run, transport.message(output))
         if not transport.seen:
             await ashow(run, request, *transport.author(output), tokens=not transport.silent, streaming=inside)
         handed = transport.handed_over(output)
@@ -80,13 +82,14 @@ def stream(llm: ChatEMAFusion, request: Request, transport: TracedTransport) -> 
         if llm.rate_limiter:
             llm.rate_limiter.acquire(blocking=True)
         query = request.query()
-        steps = llm.fusion.steps(query, request.objective(), request.only)
+        steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
         with closing(cast(Any, drivers.stream(steps, transport))) as items:
             for item in items:
                 if isinstance(item, Result):
                     output = _finished(llm, query, item, transport)
                     break
                 yield from transport.passed(item)
+        tell(run, transport.message(output))
         if not transport.seen:
             show(run, request, *transport.author(output), tokens=True, streaming=True)
         yield from transport.ending(output)
@@ -99,7 +102,7 @@ async def astream(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
         if llm.rate_limiter:
             await llm.rate_limiter.aacquire(blocking=True)
         query = request.query()
-        steps = llm.fusion.steps(query, request.objective(), request.only)
+        steps = llm.fusion.steps(query, request.objective(), request.only, **request.purse)
         async with aclosing(cast(Any, drivers.astream(steps, transport))) as items:
             async for item in items:
                 if isinstance(item, Result):
@@ -107,6 +110,7 @@ async def astream(llm: ChatEMAFusion, request: Request, transport: TracedTranspo
                     break
                 for piece in transport.passed(item):
                     yield piece
+        tell(run, transport.message(output))
         if not transport.seen:
             await ashow(run, request, *transport.author(output), tokens=True, streaming=True)
         for piece in transport.ending(output):

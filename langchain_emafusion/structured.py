@@ -25,7 +25,7 @@ from emafusion.types import Call, Reply, Result
 from langchain_emafusion import runs
 from langchain_emafusion.messages import reply_of
 from langchain_emafusion.rendering import with_decision
-from langchain_emafusion.replay import accepted, call_arguments
+from langchain_emafusion.replay import accepted, call_arguments, limited
 from langchain_emafusion.request import Request
 from langchain_emafusion.transport import TracedTransport
 
@@ -43,7 +43,7 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
     llm
         The router.
     schema
-        Pydantic class, ``TypedDict`` class, JSON schema, or OpenAI function.
+        Pydantic class, ``TypedDict`` class, JSON schema, or OpenAI function; None for any object (``json_mode``).
     include_raw
         Return ``{"raw": AIMessage, "parsed": ..., "parsing_error": ...}`` and raise no parsing error.
     options
@@ -57,8 +57,9 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
         self.schema = schema
         self.include_raw = include_raw
         self.options = dict(options or {})
-        self.json_schema = convert_to_json_schema(schema)
-        self._chains: dict[tuple[str, bool, bool], Runnable[Any, Any]] = {}
+        # JSON mode needs no schema: any object will do.
+        self.json_schema = {"type": "object"} if schema is None else convert_to_json_schema(schema)
+        self._chains: dict[tuple[str, bool, bool, int | None], Runnable[Any, Any]] = {}
         self._lock = Lock()
 
     @property
@@ -85,13 +86,16 @@ class StructuredEMAFusion(Runnable[LanguageModelInput, Any]):
             async for piece in pieces:
                 yield piece
 
-    def chain_of(self, name: str, model: Any, *, include_raw: bool, quiet: bool) -> Runnable[Any, Any]:
-        """The candidate's own structured output, made once."""
-        key = (name, include_raw, quiet)
+    def chain_of(
+        self, name: str, model: Any, *, include_raw: bool, quiet: bool, limit: int | None = None
+    ) -> Runnable[Any, Any]:
+        """The candidate's own structured output, made once for each limit of output."""
+        key = (name, include_raw, quiet, limit)
         with self._lock:
             if key not in self._chains:
                 options = accepted(model.with_structured_output, self.options)
-                self._chains[key] = model.with_structured_output(self.schema, include_raw=include_raw, **options)
+                made = limited(model, limit).with_structured_output(self.schema, include_raw=include_raw, **options)
+                self._chains[key] = made
             return self._chains[key]
 
     def _request(self, input: LanguageModelInput, config: RunnableConfig | None, kwargs: dict[str, Any]) -> Request:
@@ -133,8 +137,12 @@ class _StructuredTransport(TracedTransport):
         return self._chain(call, model, include_raw=True)
 
     def _chain(self, call: Call, model: Any, *, include_raw: bool) -> tuple[Runnable[Any, Any], dict[str, Any]]:
-        chain = self.structured.chain_of(call.candidate, model, include_raw=include_raw, quiet=self._hidden(call))
-        return chain, call_arguments(self.request, model)
+        # Below the chain that keeps the raw message no argument of the call arrives.
+        limit = call.max_output_tokens or self.request.limit
+        chain = self.structured.chain_of(
+            call.candidate, model, include_raw=include_raw, quiet=self._hidden(call), limit=limit
+        )
+        return chain, call_arguments(self.request, model, call)
 
     def _reply(self, call: Call, output: Any) -> Reply:
         return super()._reply(call, output) if call.prompt is not None else _reply(output)

@@ -242,17 +242,20 @@ class RoutingBehaviour(ABC):
         assert blocks == [("text", self.answer)]
 
     async def test_a_cancelled_stream_ends_at_once(self) -> None:
-        llm, began = self.slow(), asyncio.Event()
+        llm, began, pieces = self.slow(), asyncio.Event(), []
 
         async def consume() -> None:
-            async for _ in llm.astream(self.question):
+            async for piece in llm.astream(self.question):
+                pieces.append(piece)
                 began.set()
 
         task = asyncio.create_task(consume())
         await asyncio.wait({asyncio.ensure_future(began.wait()), task}, return_when=asyncio.FIRST_COMPLETED)
         task.cancel()
+        read = len(pieces)
         with pytest.raises(asyncio.CancelledError):
-            await task
+            await asyncio.wait_for(task, 5.0)
+        assert len(pieces) == read
 
     async def test_two_hundred_requests_at_once_get_each_its_own_answer(self) -> None:
         llm = self.echoing()

@@ -35,6 +35,7 @@ from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import _configure_hooks
 
 from emafusion.types import Call
+from langchain_emafusion.feedback import FeedbackCallback
 from langchain_emafusion.rendering import as_chunk
 from langchain_emafusion.request import Request
 
@@ -48,7 +49,18 @@ except ImportError:  # pragma: no cover
 if TYPE_CHECKING:
     from langchain_emafusion.chat_model import ChatEMAFusion
 
-__all__ = ["abegin", "ashow", "begin", "call_config", "is_recorder", "is_streaming", "muted", "show", "streams_to"]
+__all__ = [
+    "abegin",
+    "ashow",
+    "begin",
+    "call_config",
+    "is_recorder",
+    "is_streaming",
+    "muted",
+    "show",
+    "streams_to",
+    "tell",
+]
 
 HIDDEN_TAG = "nostream"
 """LangGraph's own tag for model calls that its streams leave out."""
@@ -83,6 +95,14 @@ def _inherit(manager: BaseCallbackManager, llm: ChatEMAFusion) -> None:
         manager.add_handler(handler)
     manager.add_tags(llm.tags or [])
     manager.add_metadata(llm.metadata or {})
+
+
+def tell(run: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun, answer: AIMessage) -> None:
+    """Tell those who follow decisions which one ``run`` ended in; what it hands over need not say it."""
+    for handler in run.handlers:
+        if isinstance(handler, FeedbackCallback):
+            decision_id = answer.response_metadata["emafusion"]["id"]
+            handler.on_decision(decision_id, run_id=run.run_id, parent_run_id=run.parent_run_id)
 
 
 def is_streaming(handler: BaseCallbackHandler) -> bool:

@@ -16,15 +16,16 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from emafusion.engine.retries import NEVER, Retries
+from emafusion.engine.windows import Windows
 from emafusion.errors import AllCandidatesFailed
 from emafusion.fusion import Fusion
 from emafusion.types import Call, Reply, Result
+from langchain_emafusion.client_retries import client_retries
 from langchain_emafusion.messages import reply_of
 from langchain_emafusion.rendering import BlockIndex, LastChunk, added_up, as_chunk, says, with_blocks, with_decision
 from langchain_emafusion.replay import bound_model, draft_input, judge_arguments, judge_input, quiet, uncached
 from langchain_emafusion.request import Request
 from langchain_emafusion.tracing import call_config, muted, streams_to
-from langchain_emafusion.windows import Windows
 
 __all__ = ["TracedTransport"]
 
@@ -73,7 +74,7 @@ class TracedTransport:
         self.request = request
         self.retries = retries
         self.silent = silent
-        self._windows = Windows(fusion)
+        self._windows = Windows(fusion.model)
         self.blocks = BlockIndex() if blocks else None
         self.seen = False
         """Consumers have seen the accepted answer as it was written."""
@@ -86,6 +87,9 @@ class TracedTransport:
         """The answer as the candidate's stream wrote it."""
 
     # -- calls -------------------------------------------------------------------------------------------------
+
+    def retries_of(self, call: Call) -> Retries:
+        return self.retries.beside(client_retries(self.fusion.model(call.candidate).model))
 
     def call(self, call: Call) -> Reply:
         runnable, messages, config, arguments, watch = self._prepare(call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 try:
     from llamaindex_emafusion.evaluators import EvaluatorJudge
     from llamaindex_emafusion.events import EMAFusionDecisionEvent
+    from llamaindex_emafusion.feedback import SpanFeedback
     from llamaindex_emafusion.llm import EMAFusion
 except ModuleNotFoundError as missing:
     if (missing.name or "").startswith("llama_index"):
@@ -12,4 +13,4 @@ except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(message, name=missing.name) from missing
     raise
 
-__all__ = ["EMAFusion", "EMAFusionDecisionEvent", "EvaluatorJudge"]
+__all__ = ["EMAFusion", "EMAFusionDecisionEvent", "EvaluatorJudge", "SpanFeedback"]

@@ -72,13 +72,18 @@ def _manager_for(model: LLM, outer: CallbackManager) -> CallbackManager | None:
 
 def _sampling(model: LLM, call: Call) -> dict[str, Any]:
     """Fields to change so that the model is asked as the core wants; only those that the integration has."""
-    if _reasons(model):
-        return {}  # refuses a temperature, and spends its output limit on thinking
     fields = type(model).model_fields
     wanted: dict[str, Any] = {}
+    if call.purpose == "draft" and call.max_output_tokens is not None:  # a budget's; a lower one of the model's stays
+        for name in _LIMITS:
+            own = getattr(model, name, None)
+            if name in fields and not (isinstance(own, int) and 0 < own <= call.max_output_tokens):
+                wanted[name] = call.max_output_tokens
+    if _reasons(model):
+        return wanted  # refuses a temperature, and spends a judge's output limit on thinking
     if call.temperature is not None and "temperature" in fields:
         wanted["temperature"] = call.temperature
-    if call.max_output_tokens is not None:
+    if call.purpose != "draft" and call.max_output_tokens is not None:
         wanted.update({name: call.max_output_tokens for name in _LIMITS if name in fields})
     if call.logprobs and "logprobs" in fields:
         wanted["logprobs"] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,9 @@ from llamaindex_emafusion.resolve import resolve
 
 __all__ = ["EvaluatorJudge"]
 
+TEMPLATE_TOKENS = 1000
+RUNS = 2
+"""Calls of its LLM that one run of an evaluator may make: some refine their first answer."""
 _READ_CONTEXT = frozenset({"FaithfulnessEvaluator", "RelevancyEvaluator", "ContextRelevancyEvaluator"})
 _SCALES = {"CorrectnessEvaluator": (1.0, 5.0)}
 
@@ -135,7 +138,15 @@ class EvaluatorJudge:
         """One run of the evaluator; none where there is nothing that it could look at."""
         if not answer.text.strip() or (self.needs_context and not query.context.strip()):
             return ()
-        return self._as_callable(_running_loop()).calls(query, answer, author, model)
+        calls = self._as_callable(_running_loop()).calls(query, answer, author, model)
+        return tuple(replace(call, max_usd=self._most(query, answer)) for call in calls)
+
+    def _most(self, query: Query, answer: Reply) -> float | None:
+        """The most that a run is taken to cost; the templates of LlamaIndex's evaluators have a few hundred tokens."""
+        if self.model is None or self.model.price is None:
+            return None
+        read = 2 * sum(count_tokens(text) for text in (query.text, query.context, answer.text)) + TEMPLATE_TOKENS
+        return RUNS * self.model.price.cost(Usage(read, self.max_output_tokens))
 
     def read(self, replies: Sequence[Reply], author: str, cost_usd: float) -> Verdict:
         return self._as_callable(None).read(replies, author, cost_usd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
 from llama_index.core.instrumentation.events.base import BaseEvent
 
 from emafusion.types import Decision
@@ -69,7 +70,7 @@ def _heard() -> bool:
     """Whether anybody listens: without, the event is not even made."""
     dispatcher: Any = _dispatcher
     while dispatcher is not None:
-        if dispatcher.event_handlers:
+        if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
             return True
         dispatcher = dispatcher.parent if dispatcher.propagate else None
     return False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from llama_index.core.async_utils import run_jobs
 from llama_index.core.base.llms.generic_utils import prompt_to_messages
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -26,7 +30,9 @@ from llama_index.core.prompts import BasePromptTemplate, SelectorPromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from emafusion.config import Objective
+from emafusion.engine.retries import Retries
 from emafusion.errors import ConfigError
+from emafusion.steering import Steered
 from emafusion.types import Decision
 from llamaindex_emafusion.asked import filled_from
 from llamaindex_emafusion.bound import BoundModels
@@ -38,6 +44,7 @@ from llamaindex_emafusion.tools import ToolOffer, selections
 from llamaindex_emafusion.transport import ModelTransport
 
 if TYPE_CHECKING:
+    from emafusion.budgets.batch import Batch
     from emafusion.explanation import Explanation
     from emafusion.fusion import Fusion
     from emafusion.learning.fitting import FitReport
@@ -46,9 +53,28 @@ __all__ = ["EMAFusion"]
 
 _OFFER = "emafusion_offer"
 """Argument under which offered tools travel from ``*_chat_with_tools`` to the chat methods."""
+_WITHIN = "emafusion_within"
+"""Argument under which a batch's budget travels to the requests of the batch."""
+
+_BUILT_FROM = frozenset(
+    {
+        "abstain_below",
+        "budgets",
+        "candidates",
+        "encoder",
+        "judges",
+        "learning",
+        "router",
+        "slow_classifier",
+        "slow_weight",
+        "store",
+        "stream_mode",
+    }
+)
+"""Fields that the core is made from, once."""
 
 
-class EMAFusion(FunctionCallingLLM):
+class EMAFusion(Steered, FunctionCallingLLM):
     """A LlamaIndex LLM that routes, cascades and judges over a pool of LLMs.
 
     Parameters
@@ -66,18 +92,33 @@ class EMAFusion(FunctionCallingLLM):
     encoder
         What turns questions into vectors; by default the one that ships with the package.
     store
-        Where decisions and outcomes are kept: a path or database address.
+        Where decisions, feedback and what was learned are kept: the path of an SQLite file, a database's URL, or a
+        :class:`emafusion.store.Store` with options of one's own.
+    learning
+        True, or :class:`emafusion.Learning`: learn from every answer and from :meth:`feedback` while serving.
     stream_mode
         "auto" streams as soon as nothing could change the choice any more, "live" commits before the first token,
         "buffered" judges whole answers first.
     abstain_below
         Confidence under which an answer is marked as not to be trusted (``["emafusion"]["abstained"]``); 0 never marks.
+    slow_classifier, slow_weight
+        A model, or a candidate's name, that labels what is asked before it is routed, and how much its labels count;
+        a call more for every request, so none by default.
+    max_retries, max_retry_wait
+        How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
+        before the next candidate is asked, and the seconds that it may spend waiting for that in all.
+        Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
+        ``max_retries=0`` lest the numbers multiply.
+    budgets
+        Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
+        where there is one, for all processes that share it.
 
     Notes
     -----
-    Three arguments of the chat and complete methods are ours, all others go to the candidates as they are:
+    Four arguments of the chat and complete methods are ours, all others go to the candidates as they are:
     ``objective=Objective(...)`` for one request, ``model="name"`` to have one candidate answer it, ``thread="key"`` to
-    tell apart conversations that happen to begin alike.
+    tell apart conversations that happen to begin alike, ``budget_key="tenant-7"`` to say whose request it is, for
+    budgets per key.
 
     ``response.additional_kwargs["emafusion"]`` of every answer tells the decision; ``response.raw`` is what the
     answering model's client gave. Metadata reports the smallest context window and output length of the pool, since
@@ -103,13 +144,17 @@ class EMAFusion(FunctionCallingLLM):
     router: Any = Field(default=None, description="A router or the path of a fitted one.", repr=False)
     judges: Sequence[Any] | None = Field(default=None, description="Judges of answers.", exclude=True, repr=False)
     encoder: Any = Field(default=None, description="Encoder of questions.", exclude=True, repr=False)
-    store: str | Path | None = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
+    store: Any = Field(default=None, description="Where decisions are kept.", exclude=True, repr=False)
+    learning: Any = Field(default=None, description="Learning while serving.", exclude=True, repr=False)
     stream_mode: Literal["auto", "live", "buffered"] = Field(
         default="auto", description="When an answer may be streamed."
     )
     abstain_below: float = Field(default=0.0, description="Confidence under which answers are marked.")
     slow_classifier: Any = Field(default=None, exclude=True, description="Model that labels what is asked.")
     slow_weight: float = Field(default=0.5, description="How much the slow classifier's labels count.")
+    max_retries: int = Field(default=2, description="Calls after the first that met a transient error.")
+    max_retry_wait: float = Field(default=30.0, description="Seconds that a call may wait for that in all.")
+    budgets: Any = Field(default=(), exclude=True, repr=False, description="Hard limits of what may be spent.")
 
     _fusion: Fusion = PrivateAttr()
     _bound: BoundModels = PrivateAttr(default_factory=BoundModels)
@@ -119,24 +164,31 @@ class EMAFusion(FunctionCallingLLM):
             raise ConfigError(
                 f"candidates must be a list of models, got {type(candidates).__name__}: write [...] around it"
             )
+        for name in fields.keys() - type(self).model_fields.keys():
+            close = get_close_matches(name, type(self).model_fields, 1)
+            hint = f"did you mean {close[0]!r}?" if close else "the class's docstring lists what there is"
+            raise ConfigError(f"{type(self).__name__} has no argument {name!r}: {hint}")
         super().__init__(candidates=tuple(candidates), **fields)
-        self._fusion = self._build()
+        Retries(self.max_retries, self.max_retry_wait)  # raises if they make no sense
+        self._fusion = self._build(self.router, self.store, self.learning)
 
-    def _build(self) -> Fusion:
+    def _build(self, router: Any, store: Any, learning: Any) -> Fusion:
         from emafusion.fusion import Fusion
 
         return Fusion(
             self.candidates,
             resolve=resolve,
             objective=self.objective,
-            router=self.router,
+            router=router,
             judges=self.judges,
             encoder=self.encoder,
-            store=self.store,
+            store=store,
+            learning=learning,
             stream_mode=self.stream_mode,
             abstain_below=self.abstain_below,
             slow_classifier=self.slow_classifier,
             slow_weight=self.slow_weight,
+            budgets=self.budgets,
         )
 
     # -- what the framework asks of an LLM -------------------------------------------------------------------
@@ -181,6 +233,62 @@ class EMAFusion(FunctionCallingLLM):
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         return acompletions(self._request(prompt_to_messages(prompt), kwargs).astream())
+
+    # -- batches ---------------------------------------------------------------------------------------------
+
+    def complete_all(self, prompts: Sequence[str], *, budget: float, workers: int = 8, **kwargs: Any) -> list[Any]:
+        """Complete many prompts for ``budget`` USD together, which are never exceeded.
+
+        Each is sent to one candidate, so that the expected quality of all is highest; what is left is assigned anew as
+        answers come in.
+
+        Returns
+        -------
+        list of CompletionResponse
+            In the order of the prompts. In place of a prompt that failed, or that the budget did not reach for
+            (:class:`emafusion.errors.BudgetExceeded`), its exception.
+        """
+        going = self._batch(prompts, budget, kwargs)
+
+        def answer(one: tuple[int, str | None]) -> Any:
+            i, assigned = one
+            given = {**kwargs, _WITHIN: going.allowance}
+            try:
+                return going.answer(i, assigned, lambda name: self.complete(prompts[i], model=name, **given))
+            except Exception as error:
+                return error
+
+        done: dict[int, Any] = {}
+        with ThreadPoolExecutor(workers, thread_name_prefix="emafusion-batch") as threads:
+            for round_ in going:
+                contexts = [contextvars.copy_context() for _ in round_]
+                answers = threads.map(lambda context, one: context.run(answer, one), contexts, round_)
+                done |= zip((i for i, _ in round_), answers)
+        return [done[i] for i in range(len(prompts))]
+
+    async def acomplete_all(
+        self, prompts: Sequence[str], *, budget: float, workers: int = 8, **kwargs: Any
+    ) -> list[Any]:
+        """:meth:`complete_all` for asyncio."""
+        going = self._batch(prompts, budget, kwargs)
+
+        async def answer(one: tuple[int, str | None]) -> Any:
+            i, assigned = one
+            given = {**kwargs, _WITHIN: going.allowance}
+            try:
+                return await going.aanswer(i, assigned, lambda name: self.acomplete(prompts[i], model=name, **given))
+            except Exception as error:
+                return error
+
+        done: dict[int, Any] = {}
+        for round_ in going:
+            done |= zip((i for i, _ in round_), await run_jobs([answer(one) for one in round_], workers=workers))
+        return [done[i] for i in range(len(prompts))]
+
+    def _batch(self, prompts: Sequence[str], budget: float, kwargs: dict[str, Any]) -> Batch:
+        if "model" in kwargs:
+            raise ConfigError("complete_all: the budget assigns the candidates; leave model=... out")
+        return self._fusion.batch([query_from(prompt_to_messages(p), dict(kwargs)) for p in prompts], budget)
 
     # -- tools and structured output -------------------------------------------------------------------------
 
@@ -237,7 +345,7 @@ class EMAFusion(FunctionCallingLLM):
 
     @property
     def fusion(self) -> Fusion:
-        """The core behind this LLM: pool, router, panel, store."""
+        """The core behind this LLM: pool, decisions, store, learning, budgets."""
         return self._fusion
 
     @property
@@ -250,9 +358,8 @@ class EMAFusion(FunctionCallingLLM):
         messages = prompt_to_messages(prompt) if isinstance(prompt, str) else prompt
         return self._fusion.explain(query_from(messages, {}), objective or self.objective)
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good an answer was, in [0, 1]; ``decision_id`` is the ``"id"`` of its decision."""
-        self._fusion.feedback(decision_id, score)
+    def _pool_changed(self) -> None:
+        super().__setattr__("candidates", tuple(self._fusion.pool))
 
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> FitReport:
         """Fit the router on an outcome log."""
@@ -269,6 +376,7 @@ class EMAFusion(FunctionCallingLLM):
         offer: ToolOffer | None = arguments.pop(_OFFER, None)
         objective = arguments.pop("objective", None) or self.objective
         thread = arguments.pop("thread", None)
+        key, within = arguments.pop("budget_key", None), arguments.pop(_WITHIN, None)
         only = self._named(arguments.pop("model", None))
         filled = getattr(messages, "filled", None)
         transport = ModelTransport(
@@ -279,9 +387,10 @@ class EMAFusion(FunctionCallingLLM):
             callback_manager=self.callback_manager,
             bound=self._bound,
             limiter=getattr(self, "rate_limiter", None),  # older cores have none
+            retries=Retries(self.max_retries, self.max_retry_wait),
         )
         query = query_from(messages, arguments, filled=filled, offer=offer, thread=thread)
-        return Request(self._fusion, query, transport, objective, only)
+        return Request(self._fusion, query, transport, objective, only, key, within)
 
     def _named(self, name: str | None) -> tuple[str, ...] | None:
         if name is None or name in self._fusion.pool:
@@ -304,9 +413,39 @@ class EMAFusion(FunctionCallingLLM):
         yield "candidates", list(self._fusion.pool.names)
         yield from super().__repr_args__()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _BUILT_FROM and getattr(self, "_fusion", None) is not None:
+            raise ConfigError(
+                f"{name} is fixed once the LLM is built: take a copy, llm.model_copy(update={{{name!r}: ...}})"
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Any:
+        """A copy that shares clients and what was learned. Where ``update`` touches what the core is built from, the
+        copy has a core of its own, over the same candidates, fitted router, store, learning and budgets where these are
+        not updated. (Learning is shared with the store and the encoder: with another of these it begins anew.)"""
+        changed = dict(update or {})
+        if _BUILT_FROM & changed.keys():
+            changed.setdefault("candidates", tuple(self._fusion.pool))  # as they are now
+        copied = super().model_copy(update=changed)
+        Retries(copied.max_retries, copied.max_retry_wait)
+        if _BUILT_FROM & changed.keys():
+            router = copied.router if "router" in changed else self._fusion.routing_model or self.router
+            store = copied.store if "store" in changed else self._fusion.store
+            anew = {"learning", "store", "encoder"} & changed.keys()
+            copied._fusion = copied._build(router, store, copied.learning if anew else self._fusion.learning)
+            if not {"budgets", "store"} & changed.keys():
+                copied._fusion.share_ledger(self._fusion)
+        return copied
+
+    def __copy__(self) -> EMAFusion:
+        copied: EMAFusion = super().__copy__()
+        copied._bound = BoundModels()  # each has its own callback manager, which these follow
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> EMAFusion:
         """A shallow copy: clients and what was learned are shared, not doubled."""
-        return self.model_copy()
+        return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
         raise TypeError(

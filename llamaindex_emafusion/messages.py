@@ -1,4 +1,4 @@
-"""Turns of a conversation: LlamaIndex's messages to the core's and back, and copies that any candidate can read.
+"""Turns of a conversation: LlamaIndex's messages to the core's and back.
 
 Blocks are told by their ``block_type``, not their class: older versions of LlamaIndex lack some of the classes.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, ToolCallBlock
 
 from emafusion.types import Message, Role, ToolCall
 from llamaindex_emafusion.asked import Filled
@@ -18,12 +18,13 @@ __all__ = [
     "STAMP",
     "FilledMessages",
     "author_of",
+    "call_blocks",
     "from_turns",
     "normal_block",
     "parsed_arguments",
-    "portable",
     "to_turns",
     "tool_calls_of",
+    "value_of",
 ]
 
 STAMP = "emafusion"
@@ -82,12 +83,38 @@ def _media_of(blocks: Iterable[Any]) -> frozenset[str]:
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
     """The function calls that a message asks for."""
     calls = []
-    blocks: list[Any] = message.blocks
-    for block in blocks:
-        if block.block_type == "tool_call":
-            arguments = parsed_arguments(block.tool_kwargs)
-            calls.append(ToolCall(block.tool_name, arguments or {}, block.tool_call_id, valid=arguments is not None))
+    for block in [b for b in message.blocks if b.block_type == "tool_call"] or call_blocks(message):
+        arguments = parsed_arguments(block.tool_kwargs)
+        calls.append(ToolCall(block.tool_name, arguments or {}, block.tool_call_id, valid=arguments is not None))
     return tuple(calls)
+
+
+def call_blocks(message: ChatMessage) -> list[Any]:
+    """Calls that a client kept only in ``additional_kwargs``, as older ones do, in the common form.
+
+    Read are the forms of OpenAI (``function``: ``name``, ``arguments``), of its Responses API (``call_id``), of
+    Anthropic (``input``), Bedrock (``toolUseId``) and Google (``args``), as mappings or objects.
+    """
+    raw = message.additional_kwargs.get("tool_calls")
+    if not isinstance(raw, (list, tuple)):
+        return []
+    return [block for call in raw if (block := _call_block(call)) is not None]
+
+
+def _call_block(call: Any) -> ToolCallBlock | None:
+    function = value_of(call, "function") or call
+    name = value_of(function, "name")
+    if not isinstance(name, str) or not name:
+        return None
+    given: Any = next((v for key in ("arguments", "input", "args") if (v := value_of(function, key)) is not None), {})
+    arguments = parsed_arguments(given)
+    id = next((v for key in ("call_id", "id", "toolUseId") if isinstance(v := value_of(call, key), str)), None)
+    return ToolCallBlock(tool_call_id=id, tool_name=name, tool_kwargs=str(given) if arguments is None else arguments)
+
+
+def value_of(holder: Any, name: str) -> Any:
+    """An item of a mapping or an attribute of an object; None where it has none."""
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 
 def parsed_arguments(given: Any) -> dict[str, Any] | None:
@@ -111,26 +138,6 @@ def author_of(message: ChatMessage) -> str | None:
     """Candidate that wrote a message, where the message remembers."""
     stamp = message.additional_kwargs.get(STAMP)
     return stamp.get("answered_by") if isinstance(stamp, Mapping) else None
-
-
-def portable(messages: Iterable[ChatMessage], candidate: str, system_role: MessageRole) -> list[ChatMessage]:
-    """Copies of the caller's messages for ``candidate``; the originals are never handed to a provider's code.
-
-    Arguments of calls become dicts, since some providers take nothing else. Where another candidate wrote a message,
-    its reasoning (with signatures that only its provider accepts) and its raw tool calls are left out.
-    """
-    return [_portable(m, candidate, system_role) for m in messages]
-
-
-def _portable(message: ChatMessage, candidate: str, system_role: MessageRole) -> ChatMessage:
-    extra = {k: v for k, v in message.additional_kwargs.items() if k != STAMP}
-    blocks = [normal_block(b) for b in message.blocks]
-    if message.role == MessageRole.ASSISTANT and author_of(message) != candidate:
-        blocks = [b for b in blocks if b.block_type != "thinking"]
-        if any(b.block_type == "tool_call" for b in blocks):
-            extra.pop("tool_calls", None)
-    role = system_role if message.role == MessageRole.SYSTEM else message.role
-    return message.model_copy(update={"role": role, "blocks": blocks, "additional_kwargs": extra})
 
 
 def normal_block(block: Any) -> Any:

@@ -6,7 +6,6 @@ tolerantly, and None means that the provider did not say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -20,7 +19,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import LLM, ToolSelection
 
 from emafusion.types import Reply, Result, ToolCall, Usage
-from llamaindex_emafusion.messages import STAMP, normal_block, tool_calls_of
+from llamaindex_emafusion.messages import STAMP, call_blocks, normal_block, tool_calls_of, value_of
 
 __all__ = [
     "acompletions",
@@ -30,6 +29,7 @@ __all__ = [
     "completions",
     "finish_reason_of",
     "reply_from",
+    "says",
     "stamped",
     "usage_of",
 ]
@@ -43,6 +43,8 @@ _FINISH = {
     "safety": "content_filter",
 }
 """Providers' words for why a model stopped, in OpenAI's."""
+_CACHE_READ = ("cache_read_input_tokens", "cacheReadInputTokens")
+_CACHE_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens")
 
 
 def reply_from(response: ChatResponse, model: LLM, *, usage: Usage | None = None, finish: str | None = None) -> Reply:
@@ -71,16 +73,12 @@ def _called(response: ChatResponse, model: LLM) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(s.tool_name, s.tool_kwargs, s.tool_id) for s in selected)
 
 
-def _get(holder: Any, name: str) -> Any:
-    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-
-
 def finish_reason_of(raw: Any) -> str | None:
     """Why the model stopped: "stop", "length", "tool_calls", "content_filter", or the provider's own word."""
-    choices = _get(raw, "choices")
+    choices = value_of(raw, "choices")
     holder = choices[0] if isinstance(choices, (list, tuple)) and choices else raw
     for name in ("finish_reason", "stop_reason", "done_reason"):
-        value = _get(holder, name)
+        value = value_of(holder, name)
         word = getattr(value, "name", value)  # some providers give an enumeration
         if isinstance(word, str) and word:
             return _FINISH.get(word.lower(), word.lower())
@@ -89,30 +87,43 @@ def finish_reason_of(raw: Any) -> str | None:
 
 def usage_of(response: ChatResponse) -> Usage | None:
     """Tokens of a call as its provider counted them."""
-    usage = _get(response.raw, "usage") or _get(response.raw, "usage_metadata") or response.additional_kwargs
-    read = _first(usage, "prompt_tokens", "input_tokens", "prompt_token_count")
-    written = _first(usage, "completion_tokens", "output_tokens", "candidates_token_count")
+    usage = value_of(response.raw, "usage") or value_of(response.raw, "usage_metadata") or response.additional_kwargs
+    read = _first(usage, "prompt_tokens", "input_tokens", "prompt_token_count", "inputTokens")
+    written = _first(usage, "completion_tokens", "output_tokens", "candidates_token_count", "outputTokens")
     if read is None and written is None:
         return None
-    apart = sum(_first(usage, name) or 0 for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
-    cached = _first(_get(usage, "prompt_tokens_details"), "cached_tokens") or _first(usage, "cache_read_input_tokens")
-    # Anthropic counts what it had cached apart from its input tokens, OpenAI among them.
-    return Usage((read or 0) + apart, written or 0, cached or _first(usage, "cached_content_token_count") or 0)
+    apart = sum(_first(usage, *names) or 0 for names in (_CACHE_READ, _CACHE_WRITTEN))
+    details = value_of(usage, "prompt_tokens_details")
+    cached = _first(details, "cached_tokens") or _first(usage, *_CACHE_READ, "cached_content_token_count")
+    # Anthropic and Bedrock count what they had cached apart from their input tokens, OpenAI and Google among them.
+    return Usage((read or 0) + apart, written or 0, cached or 0)
 
 
 def _first(holder: Any, *names: str) -> int | None:
-    return next((v for name in names if isinstance(v := _get(holder, name), int)), None)
+    return next((v for name in names if isinstance(v := value_of(holder, name), int)), None)
 
 
 def _written(response: ChatResponse) -> list[tuple[str, float]]:
     """The tokens that were written and their log-probabilities, where the provider told."""
-    choices = _get(response.raw, "choices")
-    content = _get(_get(choices[0], "logprobs"), "content") if isinstance(choices, (list, tuple)) and choices else None
+    choices = value_of(response.raw, "choices")
+    content = (
+        value_of(value_of(choices[0], "logprobs"), "content")
+        if isinstance(choices, (list, tuple)) and choices
+        else None
+    )
     if content:
-        return [(str(_get(token, "token") or ""), float(_get(token, "logprob"))) for token in content]
+        return [(str(value_of(token, "token") or ""), float(value_of(token, "logprob"))) for token in content]
     if response.logprobs and all(response.logprobs):
         return [(alternatives[0].token, alternatives[0].logprob) for alternatives in response.logprobs]
     return []
+
+
+def says(chunk: ChatResponse) -> bool:
+    """Whether a chunk of a stream tells anything yet: text, a thought, a call. Many begin with a role alone."""
+    if chunk.delta or chunk.additional_kwargs.get("thinking_delta"):
+        return True
+    blocks: list[Any] = chunk.message.blocks
+    return any(b.block_type != "text" or b.text for b in blocks) or bool(call_blocks(chunk.message))
 
 
 def stamped(chunk: ChatResponse, candidate: str) -> ChatResponse:
@@ -129,8 +140,8 @@ def answered(result: Result) -> ChatResponse:
     message = response.message
     blocks = [normal_block(b) for b in message.blocks]
     extra = dict(message.additional_kwargs)
-    if any(b.block_type in ("tool_call", "thinking") for b in blocks):
-        extra[STAMP] = {"answered_by": name}  # histories keep messages only, and these two are not portable as they are
+    if extra or any(b.block_type in ("tool_call", "thinking") for b in blocks):
+        extra[STAMP] = {"answered_by": name}  # histories keep messages only, and such are not portable as they are
     return response.model_copy(
         update={
             "message": message.model_copy(update={"blocks": blocks, "additional_kwargs": extra}),

@@ -24,6 +24,7 @@ from llamaindex_emafusion.transport import ModelTransport
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from emafusion.budgets.purse import Allowance
     from emafusion.fusion import Fusion
 
 __all__ = ["Request", "query_from"]
@@ -68,6 +69,10 @@ class Request:
     transport: ModelTransport
     objective: Objective | None = None
     only: tuple[str, ...] | None = None
+    key: str | None = None
+    """Whose request it is, for budgets per key."""
+    within: Allowance | None = None
+    """The budget of the batch that it belongs to."""
 
     def run(self) -> ChatResponse:
         with _only_failure_as_cause():
@@ -91,7 +96,7 @@ class Request:
                     yield self._closing(item) if isinstance(item, Result) else item
 
     def _steps(self) -> Steps:
-        return self.fusion.steps(self.query, self.objective, self.only)
+        return self.fusion.steps(self.query, self.objective, self.only, key=self.key, within=self.within)
 
     def _answer(self, result: Result) -> ChatResponse:
         self._record(result)

@@ -5,8 +5,12 @@
         def llm(self) -> FunctionCallingLLM:
             return MyLLM(...)
 
-The model behind ``llm`` should repeat what it is told and call the tools that the prompt names; a small server that
-does is enough. Override ``slow_llm``, ``real_calls`` and ``reported_tokens`` to have more checked.
+The model behind ``llm`` should repeat what it is told and call the tools that the prompt names, with the numbers and
+the words in single quotes that the prompt holds as arguments; a small server that does is enough. Override
+``slow_llm``, ``real_calls`` and ``reported_tokens`` to have more checked.
+
+``pytest.register_assert_rewrite("llamaindex_emafusion.testing")`` in ``conftest.py`` makes failures tell what they saw.
+LlamaIndex reads a streamed instance of a class from ``message.additional_kwargs["tool_calls"]``, not from blocks alone.
 """
 
 from __future__ import annotations

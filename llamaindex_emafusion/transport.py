@@ -13,10 +13,13 @@ from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.llms.llm import LLM
 
 from emafusion.config import Candidate
+from emafusion.engine.retries import NEVER, Retries
+from emafusion.engine.windows import Windows
 from emafusion.types import Call, Reply, Usage
 from llamaindex_emafusion.bound import BoundModels
-from llamaindex_emafusion.messages import from_turns, portable
-from llamaindex_emafusion.replies import finish_reason_of, reply_from, stamped, usage_of
+from llamaindex_emafusion.messages import from_turns
+from llamaindex_emafusion.portable import Reader, portable
+from llamaindex_emafusion.replies import finish_reason_of, reply_from, says, stamped, usage_of
 from llamaindex_emafusion.resolve import metadata_of
 from llamaindex_emafusion.tools import ToolOffer
 
@@ -38,13 +41,18 @@ class ModelTransport:
     callback_manager: CallbackManager
     bound: BoundModels
     limiter: Any = None
+    retries: Retries = NEVER
+    windows: Windows = field(init=False)
     span_id: str | None = field(default_factory=active_span_id.get)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "windows", Windows(self.model))
 
     def call(self, call: Call) -> Reply:
         model = self._model(call)
         if self.limiter is not None:
             self.limiter.acquire()
-        with self._span():
+        with self._span(), self.windows.noted(call):
             if call.prompt is None and self.offer is not None:
                 response = model.chat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
             else:
@@ -55,7 +63,7 @@ class ModelTransport:
         model = self._model(call)
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        with self._span():
+        with self._span(), self.windows.noted(call):
             if call.prompt is None and self.offer is not None:
                 response = await model.achat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
             else:
@@ -66,13 +74,13 @@ class ModelTransport:
         model = self._model(call)
         if self.limiter is not None:
             self.limiter.acquire()
-        with self._span():
+        with self._span(), self.windows.noted(call):
             if self.offer is not None:
                 chunks = model.stream_chat_with_tools(**self._offered(call, model))  # type: ignore[attr-defined]
             else:
                 chunks = model.stream_chat(self._messages(call, model), **self._arguments(call))
         heard = _Heard()
-        with closing(chunks):
+        with self.windows.noted(call), closing(chunks):
             for chunk in chunks:
                 heard.add(chunk)
                 yield stamped(chunk, call.candidate)
@@ -82,7 +90,7 @@ class ModelTransport:
         model = self._model(call)
         if self.limiter is not None:
             await self.limiter.async_acquire()
-        with self._span():
+        with self._span(), self.windows.noted(call):
             if self.offer is not None:
                 chunks = await model.astream_chat_with_tools(  # type: ignore[attr-defined]
                     **self._offered(call, model)
@@ -90,24 +98,30 @@ class ModelTransport:
             else:
                 chunks = await model.astream_chat(self._messages(call, model), **self._arguments(call))
         heard = _Heard()
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                heard.add(chunk)
-                yield stamped(chunk, call.candidate)
+        with self.windows.noted(call):
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    heard.add(chunk)
+                    yield stamped(chunk, call.candidate)
         yield heard.reply(call.candidate, model)
+
+    def says(self, chunk: ChatResponse) -> bool:
+        """Whether a chunk tells a consumer anything, so that there is no way back after it."""
+        return says(chunk)
 
     # -- what a call is made of ------------------------------------------------------------------------------
 
     def _model(self, call: Call) -> LLM:
+        self.windows.check(call)
         model: LLM = self.model(call.candidate).model
         return self.bound.bind(model, self.callback_manager, call)
 
     def _messages(self, call: Call, model: LLM) -> list[ChatMessage]:
         metadata = metadata_of(model)
         system = metadata.system_role if metadata else MessageRole.SYSTEM
-        return (
-            portable(self.messages, call.candidate, system) if call.prompt is None else from_turns(call.prompt, system)
-        )
+        if call.prompt is not None:
+            return from_turns(call.prompt, system)
+        return portable(self.messages, Reader.of(call.candidate, model, system))
 
     def _arguments(self, call: Call) -> dict[str, Any]:
         return dict(self.arguments) if call.prompt is None else {}

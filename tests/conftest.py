@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.loopback import LoopbackServer
-from tests.postgres import postgres_server, postgres_url
+from tests.postgres import postgres, postgres_server, postgres_url
 
-__all__ = ["loopback", "postgres_server", "postgres_url"]
+__all__ = ["loopback", "postgres", "postgres_server", "postgres_url"]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.loopback_model import Json, LoopbackModel, text_of
 
-__all__ = ["LoopbackModel", "LoopbackServer"]
+__all__ = ["LoopbackModel", "LoopbackServer", "fault"]
 
 
 class LoopbackServer:
@@ -151,7 +151,7 @@ class _Exchange(BaseHTTPRequestHandler):
             return self._send(404, _error(f"no such path: {self.path}"))
         try:
             body = json.loads(raw)
-            wrong = _fault(body)
+            wrong = fault(body)
         except ValueError as error:
             body, wrong = None, f"the body is not JSON: {error}"
         if wrong is not None:
@@ -208,7 +208,7 @@ def _error(message: str, status: int = 400, param: str | None = None) -> Json:
     return {"error": {"message": message, "type": kind, "param": param, "code": None}}
 
 
-def _fault(body: Any) -> str | None:
+def fault(body: Any) -> str | None:
     """What OpenAI would refuse in this request, or None."""
     if not isinstance(body, dict) or not isinstance(body.get("model"), str):
         return "'model' must be a string"

@@ -15,11 +15,25 @@ CORE = ROOT / "shared" / "emafusion"
 ADAPTERS = ("langchain_emafusion", "llamaindex_emafusion")
 
 FLOORS: list[set[str]] = [
-    {"_version", "types", "errors", "config", "tokens", "asked", "pricing", "log"},
+    {"_version", "types", "errors", "config", "tokens", "asked", "pricing", "log", "call_ids"},
     {"encoders", "taxonomy", "estimators", "answers", "judges"},
     {"routers", "policies"},
     {"engine"},
-    {"learning", "store", "evaluation", "clients", "explanation", "fusion"},
+    {
+        "budgets",
+        "learning",
+        "store",
+        "evaluation",
+        "clients",
+        "explanation",
+        "recent",
+        "grading",
+        "feedback",
+        "assembly",
+        "fusion",
+        "steering",
+        "attribution",
+    },
     {"__init__", *ADAPTERS},
     {"cli", "demo", "__main__"},
 ]

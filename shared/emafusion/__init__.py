@@ -10,10 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from emafusion._version import __version__
+from emafusion.budgets.budget import Budget, Budgets
 from emafusion.config import Candidate, Objective, Pool, Price
 from emafusion.errors import (
     AllCandidatesFailed,
     ArtefactError,
+    BudgetExceeded,
     ConfigError,
     EMAFusionError,
     LogError,
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
     from emafusion.judges.pairwise import PairwiseJudge
     from emafusion.judges.self_consistency import SelfConsistency
     from emafusion.judges.self_verification import SelfVerification
+    from emafusion.learning.online.settings import Learning
 
 # Loaded on first use: they bring numpy's linear algebra or a file with them.
 _LATER = {
     "CallableJudge": "emafusion.judges.callable",
     "Fusion": "emafusion.fusion",
     "LLMJudge": "emafusion.judges.llm",
+    "Learning": "emafusion.learning.online.settings",
     "LogProbability": "emafusion.judges.log_probability",
     "PairwiseJudge": "emafusion.judges.pairwise",
     "SelfConsistency": "emafusion.judges.self_consistency",
@@ -48,6 +52,9 @@ __all__ = [
     "AllCandidatesFailed",
     "ArtefactError",
     "Attempt",
+    "Budget",
+    "BudgetExceeded",
+    "Budgets",
     "CallableJudge",
     "Candidate",
     "ConfigError",
@@ -56,6 +63,7 @@ __all__ = [
     "Forecast",
     "Fusion",
     "LLMJudge",
+    "Learning",
     "LogError",
     "LogProbability",
     "Message",

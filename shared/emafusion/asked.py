@@ -15,10 +15,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from emafusion.tokens import count_messages
+from emafusion.tokens import count_bytes, count_messages
 from emafusion.types import Message, Query
 
-__all__ = ["asked_text", "build_query", "session_key"]
+__all__ = ["asked_text", "build_query", "conversation_key", "session_key"]
 
 STANDS_ALONE_WORDS = 6
 """A human turn with at least so many words (or ``STANDS_ALONE_CHARS`` characters, for scripts without spaces)..."""
@@ -67,6 +67,18 @@ def session_key(messages: Sequence[Message], thread: str | None = None) -> str:
     return digest.hexdigest()
 
 
+def conversation_key(messages: Sequence[Message], thread: str | None = None) -> str:
+    """Key of a whole conversation: ``thread`` where the caller names one, else its beginning.
+
+    Every later request repeats what came up to the first human turn. Conversations without a thread that begin alike
+    are taken for one.
+    """
+    if thread is not None:
+        return thread
+    first = min((i for i, m in enumerate(messages) if m.role == "user"), default=len(messages) - 1)
+    return session_key(messages[: first + 1])
+
+
 def build_query(
     messages: Iterable[Message],
     *,
@@ -92,11 +104,14 @@ def build_query(
     return Query(
         text=asked_text(turns),
         prompt_tokens=count_messages(turns, tools),
+        prompt_bytes=count_bytes(turns, tools),
         needs=frozenset(needs),
         tools=tools,
         schema=schema,
         context=context,
         session=session_key(turns, thread) if turns else None,
+        conversation=conversation_key(turns, thread) if turns else thread,
+        thread_named=thread is not None,
         mid_turn=mid_turn,
         max_output_tokens=max_output_tokens,
         id=id,

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from emafusion.config import Candidate, Objective, Pool
+from emafusion.assembly import (
+    Assembly,
+    GivenRouter,
+    LazyEncoder,
+    PolicyName,
+    Resolve,
+    Serving,
+    judges_models,
+    own_model,
+)
+from emafusion.budgets.batch import Batch
+from emafusion.budgets.budget import Budget, Budgets
+from emafusion.budgets.ledger import Ledger
+from emafusion.budgets.purse import Allowance, RequestPurse
+from emafusion.config import Candidate, Objective, Pool, Price
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Steps
-from emafusion.engine.steps import Engine, StreamMode
-from emafusion.errors import ConfigError
-from emafusion.estimators.belief_model import BeliefModel
+from emafusion.engine.paying import Budgeted
+from emafusion.engine.steps import StreamMode
+from emafusion.errors import ConfigError, EMAFusionError
 from emafusion.explanation import Explanation
-from emafusion.judges.base import AUTHOR, Judge
-from emafusion.judges.llm import LLMJudge
-from emafusion.judges.panel import Panel
-from emafusion.judges.self_verification import SelfVerification
-from emafusion.policies.automix import AutoMix, AutoMixPolicy, Kind
-from emafusion.policies.base import Policy
-from emafusion.policies.cascade import CascadeRouting
+from emafusion.feedback import REMEMBERED, Feedback
+from emafusion.judges.base import Judge
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
-from emafusion.policies.trade_off import TradeOff
-from emafusion.routers.base import Router
-from emafusion.routers.prior import PriceRouter
-from emafusion.routers.slow import SlowClassifier
+from emafusion.recent import Recent
 from emafusion.types import Decision, Query, Result
 
 if TYPE_CHECKING:
     from emafusion.encoders.base import Encoder
     from emafusion.learning.fitting import FitReport
-    from emafusion.routers.artefact import RoutingModel
+    from emafusion.learning.online.loop import LearningLoop
+    from emafusion.learning.online.preferences import Signal
+    from emafusion.learning.online.settings import Learning
+    from emafusion.learning.policy_watch import PolicyWatch, Promoted
     from emafusion.store import Store
 
 __all__ = ["Fusion"]
-
-PolicyName: TypeAlias = Literal["auto", "cascade", "automix", "automix-threshold"]
-
-REMEMBERED = 4096
-"""Decisions and bound sessions kept in memory."""
 
 log = logging.getLogger("emafusion")
 
@@ -82,6 +86,13 @@ class Fusion:
         A model, or the name of a candidate, that labels every query before it is routed; costs a call a request.
     slow_weight
         How much its labels count against those of the fast classifier, in [0, 1].
+    learning
+        True, or :class:`Learning` with settings of one's own: learn from every answer while serving, exploring and
+        auditing a small share of requests. With a store, all processes that share it learn together. The
+        :attr:`learning` of another fusion, over the same store and encoder: both learn in it.
+    budgets
+        Limits that are never exceeded: :class:`Budget` objects, or a :class:`~emafusion.budgets.Budgets` with options.
+        They are kept in ``store`` where there is one, for all processes that share it, else in this object.
 
     Raises
     ------
@@ -93,9 +104,9 @@ class Fusion:
         self,
         candidates: Iterable[Any],
         *,
-        resolve: Callable[[Candidate], Candidate] = lambda candidate: candidate,
+        resolve: Resolve = lambda candidate: candidate,
         objective: Objective | None = None,
-        router: Router | RoutingModel | str | Path | None = None,
+        router: GivenRouter = None,
         judges: Sequence[Judge] | None = None,
         policy: PolicyName = "auto",
         encoder: Encoder | None = None,
@@ -106,39 +117,47 @@ class Fusion:
         depth: int = DEPTH,
         slow_classifier: Any = None,
         slow_weight: float = 0.5,
+        budgets: Sequence[Budget] | Budgets = (),
+        learning: Learning | LearningLoop | bool | None = None,
     ) -> None:
         if isinstance(candidates, (str, bytes)) or not isinstance(candidates, Iterable):
             raise ConfigError(f"candidates must be a list of models, got {candidates!r}")
-        if stream_mode not in ("auto", "live", "buffered"):
-            raise ConfigError(f"stream_mode must be 'auto', 'live' or 'buffered', got {stream_mode!r}")
-        if policy not in ("auto", "cascade", "automix", "automix-threshold"):
-            raise ConfigError(f"policy must be 'auto', 'cascade', 'automix' or 'automix-threshold', got {policy!r}")
-        if not 0.0 <= abstain_below < 1.0:
-            raise ConfigError(f"abstain_below must be in [0, 1), got {abstain_below!r}")
-        given = [c if isinstance(c, Candidate) else Candidate(c) for c in candidates]
-        if not 0.0 <= slow_weight <= 1.0:
-            raise ConfigError(f"slow_weight must be in [0, 1], got {slow_weight!r}")
-        self.pool = Pool([resolve(c) for c in given])
+        self._resolve = resolve
+        self.pool = Pool([self._resolved(c) for c in candidates])
         self.objective = objective or Objective()
         self._check_reference(self.objective)
-        self._encoder = encoder
-        self.stream_mode: StreamMode = stream_mode
-        self.abstain_below, self.width, self.depth = abstain_below, width, depth
-        shipped: tuple[Judge, ...] = (LLMJudge(),) if len(self.pool) > 1 else ()
-        self._judges = shipped if judges is None else tuple(judges)
-        self._shipped_judges, self._policy = judges is None, policy
-        self._judge_models = self._resolve_judges(resolve)
-        self._labeller = None if slow_classifier is None else self._own_model(slow_classifier, resolve, "classifier")
-        self._slow_weight = slow_weight
-        self._memory: OrderedDict[str, Decision] = OrderedDict()
-        self._sessions: OrderedDict[str, str] = OrderedDict()
-        self._scores: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
+        self._sessions = Recent[Binding](REMEMBERED)
         self.store = self._open_store(store)
+        self._learning = self._loop(learning, LazyEncoder(encoder))
+        self._feedback = Feedback(self.store, self._learning)
+        self._assembly = Assembly(
+            judges=None if judges is None else tuple(judges),
+            judge_models=judges_models(judges or (), self.pool, resolve),
+            policy=policy,
+            encoder=encoder,
+            stream_mode=stream_mode,
+            abstain_below=abstain_below,
+            width=width,
+            depth=depth,
+            labeller=None if slow_classifier is None else own_model(slow_classifier, self.pool, resolve, "classifier"),
+            slow_weight=slow_weight,
+            sticky=self._sessions.get,
+            bind=self._sessions.put,
+            learning=self._learning,
+        )
+        self._lock = threading.Lock()
+        self._removed: dict[str, Candidate] = {}
+        self._budgets = budgets if isinstance(budgets, Budgets) else Budgets(budgets) if budgets else None
+        self._ledger = self._open_ledger()
         self.last: Decision | None = None
-        self._install(router)
+        self._given: GivenRouter = router
+        self._serve(self._assembly.over(self.pool, router))
+        self._watch = self._watched_store()
 
     # -- configuration -----------------------------------------------------------------------------------------
+
+    def _resolved(self, candidate: Any) -> Candidate:
+        return self._resolve(candidate if isinstance(candidate, Candidate) else Candidate(candidate))
 
     def _check_reference(self, objective: Objective) -> None:
         if objective.reference is not None and objective.reference not in self.pool:
@@ -147,173 +166,278 @@ class Fusion:
                 f"the objective's reference {objective.reference!r} is not a candidate (those are: {names})"
             )
 
-    def _resolve_judges(self, resolve: Callable[[Candidate], Candidate]) -> dict[str, Candidate]:
-        """Judges with a model of their own: judge -> resolved candidate (which may be one of the pool)."""
-        own: dict[str, Candidate] = {}
-        for judge in self._judges:
-            if judge.model is None or judge.model == AUTHOR:
-                continue
-            own[judge.name] = self._own_model(judge.model, resolve, "judge")
-        return own
-
-    def _own_model(self, model: Any, resolve: Callable[[Candidate], Candidate], role: str) -> Candidate:
-        """A candidate by name, or a model beside the pool."""
-        if isinstance(model, str) and model in self.pool:
-            return self.pool[model]
-        (resolved,) = Pool([resolve(model if isinstance(model, Candidate) else Candidate(model))])
-        if resolved.name in self.pool:  # the same name with another model behind it must not be mixed up
-            resolved = replace(resolved, name=f"{resolved.name} ({role})")
-        return resolved
-
-    def _slow_classifier(self) -> SlowClassifier | None:
-        if self._labeller is None:
-            return None
-        from emafusion.taxonomy.labels import Taxonomy
-
-        name, price = self._labeller.name, self._labeller.price
-        assert name is not None  # Pool has seen to both
-        assert price is not None
-        return SlowClassifier(name, price, Taxonomy.default(), self._slow_weight)
-
     @staticmethod
     def _open_store(store: str | Path | Store | None) -> Store | None:
         if store is None:
             return None
         from emafusion.store import Store
 
+        if not isinstance(store, (str, Path, Store)):
+            raise ConfigError(f"store must be a path, a database URL or a Store, got {store!r}")
         return store if isinstance(store, Store) else Store(store)
 
-    def _install(self, router: Router | RoutingModel | str | Path | None) -> None:
-        """Build the engine around a router."""
-        from emafusion.routers.artefact import RoutingModel, load_router
-        from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
+    def _loop(self, learning: Learning | LearningLoop | bool | None, encoder: Encoder) -> LearningLoop | None:
+        if learning is None or learning is False:
+            return None
+        from emafusion.learning.online.loop import LearningLoop
+        from emafusion.learning.online.settings import Learning
 
-        if isinstance(router, (str, Path)):
-            router = load_router(router)
-        curve, belief_model = None, BeliefModel.prior(self.pool.names)
-        self.routing_model: RoutingModel | None = None
-        serving: Router
-        if isinstance(router, RoutingModel):
-            self.routing_model = router
-            serving = HybridRouter(self.pool, router, encoder=self._encoder)
-            curve, belief_model = router.curve, router.belief_for(self.pool)
-        elif router is None:
-            serving = TaxonomyRouter(self.pool, encoder=self._encoder)
-        else:
-            serving = router
-        automix = self._automix()
-        if automix is not None:
-            curve = automix.curves.get("threshold" if self._policy == "automix-threshold" else automix.kind, curve)
-        panel = Panel(
-            self.pool,
-            self._judges if automix is None or not self._shipped_judges else (SelfVerification(name=automix.judge),),
-            {judge: c.name or judge for judge, c in self._judge_models.items()},
-            {c.name or judge: c.price for judge, c in self._judge_models.items()},
-            encoder=_LazyEncoder(self._encoder),
-        )
-        self.router = serving
-        self.trade_off = TradeOff(self.pool, curve)
-        self.engine = Engine(
-            pool=self.pool,
-            router=serving,
-            fallback_router=PriceRouter(self.pool),
-            model=belief_model,
-            panel=panel,
-            policy=self._policy_over(panel, automix),
-            sticky=self._bound_candidate,
-            bind=self._bind,
-            stream_mode=self.stream_mode,
-            slow=self._slow_classifier(),
-        )
+        if isinstance(learning, LearningLoop):
+            return learning
+        settings = Learning() if learning is True else learning
+        if not isinstance(settings, Learning):
+            raise ConfigError(f"learning must be True, False or a Learning, got {learning!r}")
+        return LearningLoop(settings, lambda: encoder, self.store)
 
-    def _automix(self) -> AutoMix | None:
-        """AutoMix as it was fitted, where it is the policy."""
-        fitted = None if self.routing_model is None else self.routing_model.automix
-        if self._policy.startswith("automix") and self.routing_model is not None and fitted is None:
-            raise ConfigError(
-                f"policy={self._policy!r} needs a router that AutoMix was fitted with: "
-                "emafusion fit LOG -o router.json --policy automix"
-            )
-        return None if self._policy == "cascade" else fitted
+    def _watched_store(self) -> PolicyWatch | None:
+        """Where a store is, the policy that was promoted in it serves, from the beginning on and when it changes."""
+        if self.store is None:
+            return None
+        from emafusion.learning.policy_watch import PolicyWatch
 
-    def _policy_over(self, panel: Panel, automix: AutoMix | None) -> Policy:
-        if automix is None:
-            return CascadeRouting(panel, width=self.width, depth=self.depth, abstain_below=self.abstain_below)
-        kind: Kind | None = "threshold" if self._policy == "automix-threshold" else None
-        return AutoMixPolicy(automix, panel.judges, kind=kind, abstain_below=self.abstain_below)
+        watch = PolicyWatch(self.store)
+        self._follow(watch.check())
+        return watch
+
+    def _follow(self, promoted: Promoted | None) -> None:
+        if promoted is None:
+            return
+        given = self._given if promoted.model is None else promoted.model
+        try:
+            with self._lock:
+                self._serve(self._assembly.over(self.pool, given, self._serving, identity=promoted.id))
+        except EMAFusionError as error:  # fitted for other candidates, or with another encoder
+            log.warning("emafusion: the promoted policy %r cannot serve here: %s", promoted.id, error)
+
+    def _open_ledger(self) -> Ledger:
+        if self.store is None or self._budgets is None:
+            return Ledger()
+        from emafusion.budgets.leases import SharedLedger
+
+        return SharedLedger(self.store.engine, self._budgets)
+
+    def _serve(self, serving: Serving) -> None:
+        """Put in place what answers from the next request on; requests under way end as they began."""
+        self._serving = serving
+        self.pool, self.router, self.trade_off = serving.pool, serving.router, serving.trade_off
+        self.engine, self.routing_model = serving.engine, serving.routing_model
 
     def model(self, name: str) -> Candidate:
         """The candidate, or judge's model, of that name."""
         if name in self.pool:
             return self.pool[name]
-        for candidate in (*self._judge_models.values(), self._labeller):
+        for candidate in (*self._assembly.judge_models.values(), self._assembly.labeller):
             if candidate is not None and candidate.name == name:
                 return candidate
+        if name in self._removed:  # requests that began before it went
+            return self._removed[name]
         raise KeyError(f"no candidate and no judge's model is named {name!r}")
+
+    # -- candidates that come and go ---------------------------------------------------------------------------
+
+    def add_candidate(self, candidate: Any) -> None:
+        """Choose among one more from the next request on.
+
+        A router that was fitted without it forecasts it by its price and the kind of question until more is known.
+
+        Raises
+        ------
+        ConfigError, PriceError
+            If its name is taken, or its price is unknown.
+        """
+        with self._lock:
+            self._change(Pool([*self.pool, self._resolved(candidate)]))
+
+    def remove_candidate(self, name: str) -> None:
+        """Ask it no more; requests under way may still end with it.
+
+        Raises
+        ------
+        ConfigError
+            If there is none of that name, it is the last, or it is the objective's reference.
+        """
+        with self._lock:
+            gone = self._candidate(name)
+            if name == self.objective.reference:
+                raise ConfigError(f"candidate {name!r} is the objective's reference: name another one first")
+            self._change(Pool([c for c in self.pool if c.name != name]))
+            self._removed[name] = gone
+        if self._learning is not None:
+            self._learning.forget(name)
+
+    def set_price(self, name: str, price: Price) -> None:
+        """Reckon with a new price from the next request on."""
+        with self._lock:
+            changed = replace(self._candidate(name), price=price)
+            self._change(Pool([changed if c.name == name else c for c in self.pool]))
+
+    def _candidate(self, name: str) -> Candidate:
+        if name not in self.pool:
+            raise ConfigError(f"there is no candidate {name!r} (those are: {', '.join(self.pool.names)})")
+        return self.pool[name]
+
+    def _change(self, pool: Pool) -> None:
+        if self.routing_model is None and self._given is not None and not isinstance(self._given, (str, Path)):
+            raise ConfigError(
+                f"the router {self._given!r} was given for a fixed pool: build a new model with the other candidates"
+            )
+        given = self._given if self.routing_model is None else self.routing_model
+        self._serve(self._assembly.over(pool, given, self._serving, identity=self.engine.identity))
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
-        """The steps that answer ``query``; give them to a driver. ``only`` confines the choice of candidates."""
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+        within: Allowance | None = None,
+    ) -> Steps:
+        """The steps that answer ``query``; give them to a driver.
+
+        Parameters
+        ----------
+        only
+            Confines the choice of candidates.
+        key
+            Whose request it is, for budgets per key.
+        within
+            A budget that it shares with the other requests of a batch (:meth:`batch`).
+        """
+        if self._watch is not None:
+            self._follow(self._watch.poll())
         wanted = objective or self.objective
         if objective is not None:
             self._check_reference(objective)
-        return self.engine.steps(query, wanted, self.trade_off.terms(wanted, query.prompt_tokens), only)
+        terms = self.trade_off.terms(wanted, query.prompt_tokens)
+        if self._budgets is None and within is None:
+            return self.engine.steps(query, wanted, terms, only)
+        purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
+        return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
+
+    def share_ledger(self, other: Fusion) -> None:
+        """Count spending in the ledger of ``other``: under the same budgets, both together may spend what one may."""
+        self._ledger = other._ledger
+
+    def budgets(self) -> list[dict[str, Any]]:
+        """How the budgets stand in the windows that are open now, one dict for each budget and key.
+
+        Its keys are ``name``, ``key``, ``window``, ``limit``, ``spent`` and ``reserved`` in USD, and ``resets_at``.
+        Budgets per request are not listed. Over a store this asks the database, and counts what all processes have
+        reported (every few seconds); what they have leased counts as reserved.
+        """
+        return [] if self._budgets is None else self._ledger.standing(tuple(self._budgets))
+
+    def assign(self, queries: Sequence[Query], usd: float) -> tuple[str | None, ...]:
+        """Which candidate each query of a batch is best sent to, so that all together are expected to cost ``usd``.
+
+        The sum of the forecast probabilities of a good answer is highest (:mod:`emafusion.policies.assignment`). None:
+        the budget does not reach for this query. No model is called.
+        """
+        return Batch(self, queries, usd).assignment(range(len(queries)))
+
+    def batch(self, queries: Sequence[Query], usd: float) -> Batch:
+        """A batch of requests under one budget that is never exceeded."""
+        return Batch(self, queries, usd)
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
         decision = result.decision
         try:
             self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
-            with self._lock:
-                self.last = decision
-                self._memory[decision.id] = decision
-                while len(self._memory) > REMEMBERED:
-                    self._memory.popitem(last=False)
+            self.last = decision
+            self._feedback.remember(query, decision)
             if self.store is not None:
                 self.store.record(query, result)
+            if self._learning is not None:
+                self._learning.decided(query, decision)
         except Exception as error:  # the answer is already there: bookkeeping must not take it away
             log.warning("emafusion: a decision could not be recorded: %s: %s", type(error).__name__, error)
 
+    @property
+    def learning(self) -> LearningLoop | None:
+        """What is learned while serving; None where that is off."""
+        return self._learning
+
     def decision(self, id: str) -> Decision | None:
         """A recent decision by its id."""
-        return self._memory.get(id)
+        return self._feedback.decision(id)
 
     def explain(self, query: Query, objective: Objective | None = None) -> Explanation:
         """Dry run: what would be asked first, and why. No model is called."""
-        wanted = objective or self.objective
+        wanted, engine = objective or self.objective, self.engine
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
-        allowed = self.pool.fitting(query)
-        forecast = self.router.forecast(query)
-        belief = self.engine.panel.begin(query, forecast, allowed, self.engine.model)
-        move = self.engine.policy.next_move(belief, terms)
+        allowed = engine.pool.fitting(query)
+        forecast = engine.router.forecast(query)
+        belief = engine.panel.begin(query, forecast, allowed, engine.model)
+        move = engine.policy.next_move(belief, terms)
         assert isinstance(move, Try)  # nothing has been answered yet, so nothing can be accepted
         return Explanation(query.text, wanted.as_dict(), forecast, allowed, move.candidates, move.commit, move.reason)
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        """Tell how good the answer of a decision was, in [0, 1]. Idempotent; the last word counts.
+    # -- feedback ----------------------------------------------------------------------------------------------
+
+    def feedback(
+        self,
+        decision_id: str,
+        score: float | None = None,
+        *,
+        thumbs: bool | None = None,
+        truth: str | None = None,
+        preferred: str | None = None,
+        over: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Tell how good the answer of a decision was, now or later, from this process or another.
+
+        Exactly one of ``score``, ``thumbs``, ``truth`` and ``preferred`` with ``over``. The last word counts.
+
+        Parameters
+        ----------
+        score
+            From 0 (bad) to 1 (good).
+        thumbs
+            Up or down.
+        truth
+            The true answer: every candidate's answer is graded by it.
+        preferred, over
+            Names of two candidates that both answered: the answer of the first was the better one.
+        key
+            Identity of this piece of feedback; the same key again replaces it.
 
         Raises
         ------
         ConfigError
-            If the score is out of range or the decision is unknown.
+            If it makes no sense, the decision is unknown, or a truth cannot be compared with the answers.
         """
-        if isinstance(score, bool):
-            score = float(score)
-        if not isinstance(score, (int, float)) or not 0.0 <= score <= 1.0:
-            raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
-        known = decision_id in self._memory
-        if self.store is not None:
-            known = self.store.feedback(decision_id, float(score)) or known
-        if not known:
-            raise ConfigError(
-                f"no decision has the id {decision_id!r}: take it from response_metadata['emafusion']['id'], and give "
-                f"store='emafusion.sqlite' if feedback comes later than {REMEMBERED} requests or in another process"
-            )
-        with self._lock:
-            self._scores[decision_id] = float(score)
-            while len(self._scores) > REMEMBERED:
-                self._scores.popitem(last=False)
+        given = {"score": score, "thumbs": thumbs, "truth": truth, "preferred": preferred or over}
+        said = [name for name, value in given.items() if value is not None]
+        if len(said) != 1:
+            raise ConfigError("feedback is one of score=, thumbs=, truth=, or preferred= with over=")
+        if preferred is not None or over is not None:
+            self._feedback.prefer(decision_id, preferred, over, key)
+        elif truth is not None:
+            self._feedback.compare(decision_id, truth, key)
+        else:
+            self._feedback.score(decision_id, score if thumbs is None else float(thumbs), said[0], key)
+
+    def signal(self, decision_id: str, signal: Signal, *, present: bool = True) -> None:
+        """Tell of a reaction that speaks against the answer of a decision, without being sure.
+
+        Parameters
+        ----------
+        signal
+            "schema_failure" (what came after could not use it), "retried" or "rephrased" (the user asked again).
+        present
+            False: it could have been seen, and was not. Who tells of complaints alone makes every candidate look bad.
+
+        Raises
+        ------
+        ConfigError
+            If the decision is unknown.
+        """
+        self._feedback.signal(decision_id, signal, present=present)
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -322,9 +446,10 @@ class Fusion:
         from emafusion.learning.automix_router import fit_automix_router
         from emafusion.learning.fitting import fit_router
 
-        fitting = fit_automix_router if self._policy.startswith("automix") else fit_router
-        model, report = fitting(log, encoder=self._encoder, pool=self.pool, **options)
-        self._install(model)
+        fitting = fit_automix_router if self._assembly.policy.startswith("automix") else fit_router
+        model, report = fitting(log, encoder=self._assembly.encoder, pool=self.pool, **options)
+        with self._lock:
+            self._serve(self._assembly.over(self.pool, model))
         return report
 
     def save_router(self, path: str | Path) -> None:
@@ -334,41 +459,3 @@ class Fusion:
         from emafusion.routers.artefact import save_router
 
         save_router(self.routing_model, path)
-
-    # -- sessions ----------------------------------------------------------------------------------------------
-
-    def _bound_candidate(self, session: str) -> str | None:
-        with self._lock:
-            return self._sessions.get(session)
-
-    def _bind(self, session: str, candidate: str) -> None:
-        with self._lock:
-            self._sessions[session] = candidate
-            self._sessions.move_to_end(session)
-            while len(self._sessions) > REMEMBERED:
-                self._sessions.popitem(last=False)
-
-
-class _LazyEncoder:
-    """The given encoder, or the shipped one, loaded when first needed."""
-
-    def __init__(self, encoder: Encoder | None) -> None:
-        self._encoder = encoder
-
-    def _get(self) -> Encoder:
-        if self._encoder is None:
-            from emafusion.encoders import default_encoder
-
-            self._encoder = default_encoder()
-        return self._encoder
-
-    @property
-    def identity(self) -> str:
-        return self._get().identity
-
-    @property
-    def dim(self) -> int:
-        return self._get().dim
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        return self._get().encode(texts)

@@ -71,6 +71,12 @@ class Query:
     """Whether the assistant already acted since the last human turn (a tool loop is under way)."""
     max_output_tokens: int | None = None
     id: str | None = None
+    prompt_bytes: int = 0
+    """UTF-8 bytes of the whole request, tools included: what no tokenizer over bytes can exceed in tokens."""
+    conversation: str | None = None
+    """The thread as the caller named it, else a key of its first human turn; unlike ``session`` it lasts all turns."""
+    thread_named: bool = False
+    """Whether the caller named the thread: only then are two requests of one conversation known to be one user's."""
     slow_labels: Mapping[str, Any] | None = None
     """Axis -> label probabilities by the slow classifier, where one was asked; routers fuse them with their own."""
 
@@ -139,6 +145,8 @@ class Call:
     logprobs: bool = False
     function: Callable[[], Any] | None = None
     """The user's own function, run by the driver instead of asking a model; its result is the reply's ``native``."""
+    max_usd: float | None = None
+    """The most that it may cost, reserved before it is made where there are budgets; None: not worked out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,12 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,14 +37,23 @@ from emafusion.fusion import Fusion
 from emafusion.learning.fitting import fit_router
 from emafusion.policies.planning import plan
 from emafusion.policies.problem import Problem
-from emafusion.routers.artefact import RoutingModel
+from emafusion.routers.artefact import RoutingModel, save_router
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.types import Message, Query
 
 CANDIDATES, MANY = 12, 50
 BATCH = 10_000
-OBJECTIVES = {"cheap": Objective(usd_value=1e-6), "by default": Objective()}
-"""The first takes one cheap answer; the second asks until it is sure, which takes several calls."""
+CHEAP = Objective(usd_value=1e-6)
+"""Takes one cheap answer; the default asks until it is sure, which takes several calls."""
+SETTINGS: dict[str, tuple[Objective, tuple[()] | None]] = {
+    "cheap": (CHEAP, ()),
+    "cheap, with a judge": (CHEAP, None),
+    "no judge": (Objective(), ()),
+    "by default": (Objective(), None),
+}
+"""Objective, and judges: none, or the one that is drawn from the pool."""
+REQUEST_GOAL, LOOP_GOAL = 3.0, 1.0
+"""Milliseconds that a request may cost besides its one call, and in a tool loop."""
 SHORT_WORDS, LONG_WORDS = 12, 1500
 TOPICS = {
     "arithmetic": "How many {} are left if {} of {} boxes with {} each are sold and the rest is shared among {}?",
@@ -149,7 +160,7 @@ def measure(
     return Measured(part, runs, statistics.median(wall), ninetieth, statistics.median(cpu), goal_ms)
 
 
-def added(part: str, with_it: Measured, without: Measured) -> Measured:
+def added(part: str, with_it: Measured, without: Measured, goal_ms: float | None = None) -> Measured:
     """The difference of two measurements."""
     return Measured(
         part,
@@ -157,6 +168,7 @@ def added(part: str, with_it: Measured, without: Measured) -> Measured:
         with_it.wall_ms - without.wall_ms,
         with_it.wall_p90_ms - without.wall_p90_ms,
         with_it.cpu_ms - without.cpu_ms,
+        goal_ms,
     )
 
 
@@ -169,6 +181,23 @@ def measure_first_labels(runs: int, goal_ms: float) -> Measured:
         "print(time.perf_counter() - w, time.process_time() - c)"
     )
     return _in_fresh_processes("first labels of a process", program, runs, goal_ms)
+
+
+def measure_first_decision(router: RoutingModel, text: str, runs: int) -> Measured:
+    """The first request of fresh processes: import, the router's file, construction, and the decision itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "router.json"
+        save_router(router, path)
+        program = (
+            "import time; w, c = time.perf_counter(), time.process_time(); "
+            "from emafusion import Candidate, Price; from emafusion.asked import build_query; "
+            "from emafusion.fusion import Fusion; from emafusion.types import Message; "
+            f"pool = [Candidate(None, name=n, price=Price(input=1, output=2)) for n in {list(router.candidates)!r}]; "
+            f"fusion = Fusion(pool, router={str(path)!r}); "
+            f"next(fusion.steps(build_query([Message('user', {text!r})]))); "
+            "print(time.perf_counter() - w, time.process_time() - c)"
+        )
+        return _in_fresh_processes("import, router and first decision of a process", program, runs, None)
 
 
 def measure_import(module: str, runs: int, goal_ms: float | None = None) -> Measured:
@@ -265,7 +294,7 @@ def batch_part(router: RoutingModel) -> Measured:
 
 def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage
+    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
     from langchain_core.outputs import ChatGeneration, ChatResult
 
     from langchain_emafusion import ChatEMAFusion
@@ -278,26 +307,40 @@ def langchain_parts(router: RoutingModel, texts: list[str], runs: int) -> list[M
         def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
             return ChatResult(generations=[ChatGeneration(message=AIMessage("The answer is 42."))])
 
+    def loop(text: str) -> list[BaseMessage]:
+        call = {"name": "lookup", "args": {"key": "apples"}, "id": "call-1"}
+        return [HumanMessage(text), AIMessage("", tool_calls=[call]), ToolMessage("42", tool_call_id="call-1")]
+
     alone = NoOp()
     pool = [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)]
-    n = len(texts)
+    n, loops = len(texts), [loop(text) for text in texts]
     one = measure("LangChain model alone", lambda i: alone.invoke(texts[i % n]), runs)
-    parts = [one]
-    for title, objective in OBJECTIVES.items():
+    in_loop = measure("LangChain model alone, in a tool loop", lambda i: alone.invoke(loops[i % n]), runs)
+    parts = [one, in_loop]
+    for title, (objective, judges) in SETTINGS.items():
         calls: list[int] = []
-        model = ChatEMAFusion(pool, router=router, judges=(), objective=objective)
+        model = ChatEMAFusion(pool, router=router, judges=judges, objective=objective)
 
         def ask(i: int, fused: ChatEMAFusion = model, calls: list[int] = calls) -> None:
-            message = fused.invoke(texts[i % n])
-            calls.append(len(message.response_metadata["emafusion"]["attempts"]))
+            told = fused.invoke(texts[i % n]).response_metadata["emafusion"]
+            calls.append(len(told["attempts"]) + sum(v["judge"] == "llm" for v in told["verdicts"]))
 
         ours = measure("ChatEMAFusion.invoke", ask, runs)
-        parts.append(added(f"added by ChatEMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one))
+        goal = REQUEST_GOAL if statistics.mean(calls) < 1.5 else None
+        parts.append(added(f"added by ChatEMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one, goal))
+
+    def go_on(i: int) -> None:
+        assert model.invoke(loops[i % n]).response_metadata["emafusion"]["sticky"]
+
+    for text in texts:
+        model.invoke(text)
+    ours = measure("ChatEMAFusion.invoke in a tool loop", go_on, runs)
+    parts.append(added("added by ChatEMAFusion in a tool loop", ours, in_loop, LOOP_GOAL))
     return parts
 
 
 def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[Measured]:
-    from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+    from llama_index.core.llms import ChatMessage, CompletionResponse, CustomLLM, LLMMetadata, MessageRole
     from llama_index.core.llms.callbacks import llm_completion_callback
 
     from llamaindex_emafusion import EMAFusion
@@ -315,21 +358,39 @@ def llamaindex_parts(router: RoutingModel, texts: list[str], runs: int) -> list[
         def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
             yield self.complete(prompt)
 
+    def loop(text: str) -> list[ChatMessage]:
+        call = {"id": "call-1", "type": "function", "function": {"name": "lookup", "arguments": '{"key": "apples"}'}}
+        return [
+            ChatMessage(role=MessageRole.USER, content=text),
+            ChatMessage(role=MessageRole.ASSISTANT, content="", additional_kwargs={"tool_calls": [call]}),
+            ChatMessage(role=MessageRole.TOOL, content="42", additional_kwargs={"tool_call_id": "call-1"}),
+        ]
+
     alone = NoOp()
     pool = [Candidate(NoOp(), name=name(j), price=price(j)) for j in range(CANDIDATES)]
-    n = len(texts)
+    n, loops = len(texts), [loop(text) for text in texts]
     one = measure("LlamaIndex model alone", lambda i: alone.complete(texts[i % n]), runs)
-    parts = [one]
-    for title, objective in OBJECTIVES.items():
+    in_loop = measure("LlamaIndex model alone, in a tool loop", lambda i: alone.chat(loops[i % n]), runs)
+    parts = [one, in_loop]
+    for title, (objective, judges) in SETTINGS.items():
         calls: list[int] = []
-        model = EMAFusion(pool, router=router, judges=(), objective=objective)
+        model = EMAFusion(pool, router=router, judges=judges, objective=objective)
 
         def ask(i: int, fused: EMAFusion = model, calls: list[int] = calls) -> None:
-            answer = fused.complete(texts[i % n])
-            calls.append(len(answer.additional_kwargs["emafusion"]["attempts"]))
+            told = fused.complete(texts[i % n]).additional_kwargs["emafusion"]
+            calls.append(len(told["attempts"]) + sum(v["judge"] == "llm" for v in told["verdicts"]))
 
         ours = measure("EMAFusion.complete", ask, runs)
-        parts.append(added(f"added by EMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one))
+        goal = REQUEST_GOAL if statistics.mean(calls) < 1.5 else None
+        parts.append(added(f"added by EMAFusion, {title}: {statistics.mean(calls):.1f} calls", ours, one, goal))
+
+    def go_on(i: int) -> None:
+        assert model.chat(loops[i % n]).additional_kwargs["emafusion"]["sticky"]
+
+    for text in texts:
+        model.complete(text)
+    ours = measure("EMAFusion.chat in a tool loop", go_on, runs)
+    parts.append(added("added by EMAFusion in a tool loop", ours, in_loop, LOOP_GOAL))
     return parts
 
 
@@ -401,7 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lambda: langchain_parts(router, texts, options.runs),
         lambda: llamaindex_parts(router, texts, options.runs),
         lambda: [measure_import("emafusion", 7, 500.0), measure_import("emafusion.fusion", 7)],
-        lambda: [measure_first_labels(7, 200.0)],
+        lambda: [measure_first_labels(7, 200.0), measure_first_decision(router, texts[0], 7)],
     ]
     rows: list[Measured] = []
     shown = track(

@@ -6,6 +6,7 @@ import pytest
 
 from emafusion import AllCandidatesFailed, Candidate, Fusion, Message, NoCandidateFits, Objective, Price, Reply, Usage
 from emafusion.asked import build_query
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import run
 from emafusion.judges.llm import LLMJudge
 from emafusion.policies.moves import Accept, Ask, Try
@@ -134,7 +135,7 @@ def test_within_a_tool_loop_the_candidate_stays() -> None:
 def test_a_tool_loop_leaves_its_candidate_when_that_fails() -> None:
     one = fusion(judges=())
     turn = [Message("user", "How warm is it in Rome today, in degrees?")]
-    one._bind(build_query(turn).session or "", "mid")
+    one.engine.bind(build_query(turn).session or "", Binding("mid"))
     query = build_query([*turn, Message("assistant", ""), Message("tool", "21")])
     result = run(one.steps(query), ScriptedTransport({"small": "21", "mid": RuntimeError("down"), "big": "21"}))
     assert result.decision.answered_by in {"small", "big"}
@@ -156,3 +157,14 @@ def test_a_free_candidate_is_no_error_and_costs_nothing() -> None:
     ).decision
     assert decision.answered_by == "own"
     assert decision.cost_usd == 0
+
+
+def test_what_is_remembered_of_a_decision_holds_no_answer_objects() -> None:
+    one = fusion(judges=())
+    result = run(one.steps(ask()), ScriptedTransport(dict.fromkeys(("small", "mid", "big"), Reply("391", native=one))))
+    one.finish(ask(), result)
+    remembered = one.decision(result.decision.id)
+    assert remembered is not None
+    assert [a.reply.text for a in remembered.attempts if a.reply] == ["391"] * len(remembered.attempts)
+    assert all(a.reply is not None and a.reply.native is None for a in remembered.attempts)
+    assert result.reply.native is one

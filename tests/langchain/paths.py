@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -48,19 +47,6 @@ def _text(message: Any) -> str:
     return str(message.text) if isinstance(message, (AIMessage, AIMessageChunk)) else ""
 
 
-async def _stream(llm: ChatEMAFusion) -> str:
-    return "".join(_text(c) for c in llm.stream(ASK))
-
-
-async def _astream(llm: ChatEMAFusion) -> str:
-    return "".join([_text(c) async for c in llm.astream(ASK)])
-
-
-async def _events_v2(llm: ChatEMAFusion) -> str:
-    events = [e async for e in llm.astream_events(ASK, version="v2")]
-    return "".join(_text(e["data"]["chunk"]) for e in events if e["event"] == "on_chat_model_stream")
-
-
 async def _events_v2_of_a_chain(llm: ChatEMAFusion) -> str:
     from langchain_core.prompts import ChatPromptTemplate
 
@@ -76,46 +62,18 @@ async def _events_v2_of_invoke(llm: ChatEMAFusion) -> str:
     return "".join(_text(e["data"]["chunk"]) for e in events if e["event"] == "on_chat_model_stream")
 
 
-def _deltas(events: Any) -> str:
-    return "".join(e["delta"].get("text", "") for e in events if e["event"] == "content-block-delta")
-
-
-async def _events_v3(llm: ChatEMAFusion) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # beta
-        return _deltas(list(llm.stream_events(ASK, version="v3")))
-
-
-async def _aevents_v3(llm: ChatEMAFusion) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # beta
-        return _deltas([e async for e in await llm.astream_events(ASK, version="v3")])
-
-
 async def _langgraph(llm: ChatEMAFusion) -> str:
     inputs = {"messages": [HumanMessage(ASK)]}
     return "".join(_text(m) for m, _ in graph_over(llm).stream(inputs, stream_mode="messages"))
 
 
-async def _alanggraph(llm: ChatEMAFusion) -> str:
-    inputs = {"messages": [HumanMessage(ASK)]}
-    return "".join([_text(m) async for m, _ in graph_over(llm).astream(inputs, stream_mode="messages")])
-
-
+# The others are in the behaviour suite.
 READERS: dict[str, Callable[[ChatEMAFusion], Awaitable[str]]] = {
-    "stream": _stream,
-    "astream": _astream,
-    "astream_events v2": _events_v2,
     "astream_events v2 of a chain": _events_v2_of_a_chain,
     "astream_events v2 of a graph": _events_v2_of_invoke,
-    "stream_events v3": _events_v3,
-    "astream_events v3": _aevents_v3,
-    "langgraph messages": _langgraph,
-    "langgraph messages, async": _alanggraph,
+    "langgraph messages, synchronous": _langgraph,
 }
 
 HAS_V3 = hasattr(BaseChatModel, "_chat_model_stream_v3")
 needs_v3 = pytest.mark.skipif(not HAS_V3, reason="this version of langchain-core has no v3 events")
-readers = pytest.mark.parametrize(
-    "read", [pytest.param(f, marks=needs_v3 if "v3" in name else (), id=name) for name, f in READERS.items()]
-)
+readers = pytest.mark.parametrize("read", [pytest.param(f, id=name) for name, f in READERS.items()])

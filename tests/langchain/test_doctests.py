@@ -19,5 +19,5 @@ def test_examples_in_docstrings_hold(name: str) -> None:
 
 
 def test_exported_names_are_the_public_ones() -> None:
-    assert sorted(langchain_emafusion.__all__) == ["ChatEMAFusion", "EMAFusionRouter", "resolve"]
+    assert sorted(langchain_emafusion.__all__) == ["ChatEMAFusion", "EMAFusionRouter", "FeedbackCallback", "resolve"]
     assert all(hasattr(langchain_emafusion, name) for name in langchain_emafusion.__all__)

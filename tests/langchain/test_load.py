@@ -1,11 +1,10 @@
-"""Many requests at once on one object, threads, and consumers that leave early."""
+"""Batches, drafts side by side, and consumers that leave early."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -27,20 +26,9 @@ def echo(server: LoopbackServer) -> ChatEMAFusion:
 
 
 @paths
-async def test_fifty_requests_at_once_get_each_its_own_answer(echo: ChatEMAFusion, moves: tuple[Move, ...]) -> None:
-    scripted(echo, *moves)
-    asked = [f"Say number {i}, please, and nothing else at all." for i in range(50)]
-    answers = await asyncio.gather(*(echo.ainvoke(text) for text in asked))
-    assert [a.text for a in answers] == asked
-    assert len({a.response_metadata["emafusion"]["id"] for a in answers}) == 50
-
-
-@paths
-def test_threads_share_one_object(echo: ChatEMAFusion, moves: tuple[Move, ...]) -> None:
+def test_a_batch_is_answered_in_its_order(echo: ChatEMAFusion, moves: tuple[Move, ...]) -> None:
     scripted(echo, *moves)
     asked: list[Any] = [f"Say number {i}, please, and nothing else at all." for i in range(16)]
-    with ThreadPoolExecutor(8) as threads:
-        assert [a.text for a in threads.map(echo.invoke, asked)] == asked
     assert [a.text for a in echo.batch(asked, {"max_concurrency": 8})] == asked
 
 

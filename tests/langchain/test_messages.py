@@ -73,7 +73,11 @@ def test_a_reply_tells_calls_usage_reason_and_logprobs() -> None:
         tool_calls=[CALL],
         invalid_tool_calls=[{"name": "g", "args": "{", "id": "2", "error": None, "type": "invalid_tool_call"}],
         usage_metadata=UsageMetadata(
-            input_tokens=9, output_tokens=3, total_tokens=12, input_token_details={"cache_read": 4}
+            input_tokens=9,
+            output_tokens=3,
+            total_tokens=12,
+            input_token_details={"cache_read": 4},
+            output_token_details={},
         ),
         response_metadata={
             "finish_reason": "stop",

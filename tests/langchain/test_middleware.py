@@ -101,7 +101,7 @@ def test_without_decision_models_one_is_told_what_to_use() -> None:
 @pytest.mark.skipif(not HAS_DECISIONS, reason="this version of langchain-core has no decision models")
 @both
 async def test_langchains_router_middleware_asks_the_candidate_that_is_chosen(server: LoopbackServer, way: str) -> None:
-    from langchain.agents.middleware import ModelChoice, ModelRouterMiddleware  # type: ignore[attr-defined]
+    from langchain.agents.middleware import ModelChoice, ModelRouterMiddleware
 
     llm = scripted(serve(server).llm, Try(("dear",), commit=True))
     choices = {n: ModelChoice(model=client(server, n), criteria=None) for n in ("cheap", "dear")}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from langchain_core.language_models import FakeListChatModel, LangSmithParams
 
 from emafusion.errors import AllCandidatesFailed, ConfigError
 from emafusion.policies.moves import Accept, Ask, Try
 from langchain_emafusion import ChatEMAFusion
-from tests.langchain.conftest import CHEAP_TEXT, DEAR_TEXT, candidate
+from langchain_emafusion.client_retries import client_retries, without_retries
+from tests.langchain.conftest import CHEAP_TEXT, DEAR_TEXT, candidate, client
 from tests.langchain.paths import ASK
 from tests.langchain.scripted import scripted
 from tests.langchain.test_failures import call, ways
@@ -65,6 +69,43 @@ def test_retries_can_be_left_to_the_clients(server: LoopbackServer, waits: list[
     assert (server.count(), waits) == (1, [])
     with pytest.raises(ConfigError, match="limit must be 0 or more"):
         ChatEMAFusion([candidate(server, "cheap")], max_retries=-1)
+
+
+@ways
+@pytest.mark.parametrize(
+    ("own", "ours", "requests"), [(0, 2, 3), (2, 2, 3), (None, 2, 3), (1, 2, 2), (2, 5, 6), (5, 2, 6), (2, 0, 3)]
+)
+async def test_the_clients_own_retries_do_not_multiply_with_the_routers(
+    server: LoopbackServer, way: str, own: int | None, ours: int, requests: int
+) -> None:
+    server.add(LoopbackModel("cheap", error_status=429))
+    llm = ChatEMAFusion([candidate(server, "cheap", max_retries=own), candidate(server, "dear")], max_retries=ours)
+    assert (await call(scripted(llm, *CHEAP_FIRST), way)).text == DEAR_TEXT
+    assert server.count("cheap") == requests
+
+
+class Google(FakeListChatModel):
+    """Counts attempts, as Google's client does."""
+
+    max_retries: int = 6
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return LangSmithParams(ls_provider="google_genai")
+
+
+def test_what_a_client_retries_is_read_in_its_own_terms(server: LoopbackServer) -> None:
+    told = {6: 5, 1: 0, 0: 5}
+    assert {n: client_retries(Google(responses=["x"], max_retries=n)) for n in told} == told
+    assert without_retries(Google(responses=["x"])) == {"max_retries": 1}
+    assert (client_retries(client(server, "m")), client_retries(client(server, "m", max_retries=None))) == (0, 2)
+    plain = FakeListChatModel(responses=["x"])
+    assert (client_retries(plain), without_retries(plain)) == (0, {})
+
+
+def test_a_string_becomes_a_client_that_leaves_retries_to_the_router(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-key")
+    llm = ChatEMAFusion(["openai:gpt-4o-mini"])
+    assert llm.fusion.model("gpt-4o-mini").model.root_client.max_retries == 0
 
 
 def overflowing(server: LoopbackServer, **windows: int) -> ChatEMAFusion:

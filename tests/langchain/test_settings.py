@@ -100,18 +100,6 @@ class Turnstile(BaseRateLimiter):
         return True
 
 
-@paths
-async def test_the_rate_limiter_counts_requests_not_drafts(server: LoopbackServer, moves: tuple[Move, ...]) -> None:
-    limiter = Turnstile()
-    llm = scripted(ChatEMAFusion(pool(server), rate_limiter=limiter), *moves)
-    llm.invoke(ASK)
-    await llm.ainvoke(ASK)
-    list(llm.stream(ASK))
-    _ = [c async for c in llm.astream(ASK)]
-    llm.generate([[HumanMessage(ASK)]])
-    assert limiter.passed == 5
-
-
 def test_a_candidates_own_rate_limiter_counts_its_calls(server: LoopbackServer) -> None:
     limiter = Turnstile()
     dear = candidate(server, "dear", rate_limiter=limiter)

@@ -80,16 +80,6 @@ def plain(parsed: Any) -> Any:
     return parsed.model_dump() if isinstance(parsed, BaseModel) else parsed
 
 
-@paths
-@methods
-@ways
-async def test_the_answer_is_an_instance_of_the_schema(
-    llm: ChatEMAFusion, moves: tuple[Move, ...], method: str, way: str
-) -> None:
-    parsed = await read(scripted(llm, *moves).with_structured_output(Booking, method=method), way)
-    assert parsed == Booking(city="Rome", people=3)
-
-
 @schemas
 @methods
 @ways
@@ -111,6 +101,11 @@ async def test_include_raw_gives_the_message_with_its_decision(
     assert output["parsing_error"] is None
     assert output["raw"].response_metadata["emafusion"]["answered_by"] == "dear"
     assert output["raw"].usage_metadata["input_tokens"] > 0
+
+
+async def test_json_mode_needs_no_schema(llm: ChatEMAFusion) -> None:
+    runnable = llm.with_structured_output(method="json_mode")
+    assert runnable.invoke(ASK) == await runnable.ainvoke(ASK) == WANTED
 
 
 def test_strict_reaches_the_candidate(llm: ChatEMAFusion, server: LoopbackServer) -> None:

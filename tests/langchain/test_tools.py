@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from pydantic import BaseModel
 
 from emafusion.policies.moves import Accept, Ask, Move, Try
 from langchain_emafusion import ChatEMAFusion
@@ -147,19 +149,57 @@ async def test_an_agent_runs_its_loop_on_one_candidate(llm: ChatEMAFusion, moves
     assert [(t["answered_by"], t["sticky"]) for t in told] == [("dear", False), ("dear", True)]
 
 
-def test_an_agent_answers_in_a_schema(llm: ChatEMAFusion, server: LoopbackServer) -> None:
-    from langchain.agents.structured_output import ToolStrategy
-    from pydantic import BaseModel
+@paths
+@pytest.mark.filterwarnings("ignore:.* has been moved to `langchain.agents`")
+async def test_langgraphs_own_agent_runs_its_loop_on_one_candidate(llm: ChatEMAFusion, moves: tuple[Move, ...]) -> None:
+    from langgraph.prebuilt import create_react_agent
 
-    class Total(BaseModel):
-        """The total."""
+    agent: Any = create_react_agent(scripted(llm, *moves), [multiply, add], checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    both = "Use multiply and add on 6 and 7, 1 and 2."
+    states = [agent.invoke({"messages": [both]}, config)]
+    states.append(await agent.ainvoke({"messages": [both]}, config))
+    for number, state in enumerate(states, 1):
+        turn = state["messages"][-5:]
+        assert [m.type for m in turn] == ["human", "ai", "tool", "tool", "ai"]
+        assert turn[-1].text == "The tool says: 42; 3"
+        assert len(state["messages"]) == 5 * number
+        told = [m.response_metadata["emafusion"]["answered_by"] for m in turn if isinstance(m, AIMessage)]
+        assert told == ["dear", "dear"]
 
-        total: int
 
-    server.add(LoopbackModel("dear", tool_script=[[{"name": "Total", "arguments": {"total": 42}}]]))
-    agent: Any = create_agent(
-        scripted(llm, Try(("dear",), commit=True)), [multiply], response_format=ToolStrategy(Total)
-    )
+def test_an_agents_own_middleware_may_change_what_is_asked(llm: ChatEMAFusion, server: LoopbackServer) -> None:
+    from langchain.agents.middleware import wrap_model_call
+
+    @wrap_model_call  # type: ignore[arg-type, untyped-decorator, unused-ignore]
+    def pinned(request: Any, handler: Any) -> Any:
+        settings = {**request.model_settings, "model": "dear"}
+        return handler(request.override(model_settings=settings, tools=[multiply]))
+
+    agent: Any = create_agent(llm, [multiply, add], middleware=[pinned])
+    assert agent.invoke({"messages": [HumanMessage(ASK)]})["messages"][-1].text == "The tool says: 42"
+    assert (server.count("cheap"), server.count("dear")) == (0, 2)
+    assert [t["function"]["name"] for t in server.requests[0]["tools"]] == ["multiply"]
+
+
+class Total(BaseModel):
+    """The total."""
+
+    total: int
+
+
+@paths
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
+def test_an_agent_answers_in_a_schema(
+    llm: ChatEMAFusion, server: LoopbackServer, moves: tuple[Move, ...], strategy: Any
+) -> None:
+    """By a tool of the agent's own, or in the provider's way, for which OpenAI wants all tools to be strict."""
+    total = '{"total": 42}'
+    turns: dict[Any, Any] = {ToolStrategy: [{"name": "Total", "arguments": {"total": 42}}], ProviderStrategy: total}
+    for name in ("cheap", "dear"):
+        call = [{"name": "multiply", "arguments": {"a": 6, "b": 7}}]
+        server.add(LoopbackModel(name, tool_script=[call, turns[strategy]]))
+    agent: Any = create_agent(scripted(llm, *moves), [multiply], response_format=strategy(Total))
     assert agent.invoke({"messages": [HumanMessage(ASK)]})["structured_response"] == Total(total=42)
 
 

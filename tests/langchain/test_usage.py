@@ -18,16 +18,6 @@ from tests.langchain.paths import ASK, JUDGED, needs_v3, paths
 from tests.langchain.scripted import scripted
 
 
-def _added(chunks: list[Any]) -> AIMessage:
-    whole = chunks[0] + chunks[1:] if len(chunks) > 1 else chunks[0]
-    assert isinstance(whole, AIMessage)
-    return whole
-
-
-async def _generate(llm: ChatEMAFusion) -> Any:
-    return llm.generate([[HumanMessage(ASK)]]).generations[0][0]
-
-
 async def _agenerate(llm: ChatEMAFusion) -> Any:
     return (await llm.agenerate([[HumanMessage(ASK)]])).generations[0][0]
 
@@ -40,18 +30,6 @@ async def _v3(llm: ChatEMAFusion) -> AIMessage:
         return stream.output
 
 
-async def _invoke(llm: ChatEMAFusion) -> AIMessage:
-    return llm.invoke(ASK)
-
-
-async def _stream(llm: ChatEMAFusion) -> AIMessage:
-    return _added(list(llm.stream(ASK)))
-
-
-async def _astream(llm: ChatEMAFusion) -> AIMessage:
-    return _added([c async for c in llm.astream(ASK)])
-
-
 async def _batch(llm: ChatEMAFusion) -> AIMessage:
     return llm.batch([ASK])[0]
 
@@ -60,14 +38,10 @@ async def _abatch(llm: ChatEMAFusion) -> AIMessage:
     return (await llm.abatch([ASK]))[0]
 
 
+# The others are in the behaviour suite.
 WAYS: dict[str, Callable[[ChatEMAFusion], Awaitable[Any]]] = {
-    "invoke": _invoke,
-    "ainvoke": lambda llm: llm.ainvoke(ASK),
-    "stream": _stream,
-    "astream": _astream,
     "batch": _batch,
     "abatch": _abatch,
-    "generate": _generate,
     "agenerate": _agenerate,
     "v3": _v3,
 }
@@ -77,7 +51,7 @@ WAYS: dict[str, Callable[[ChatEMAFusion], Awaitable[Any]]] = {
 @pytest.mark.parametrize(
     "call", [pytest.param(way, marks=needs_v3 if name == "v3" else (), id=name) for name, way in WAYS.items()]
 )
-async def test_usage_is_counted_once_in_every_way_of_calling(
+async def test_usage_is_counted_once_in_every_further_way_of_calling(
     llm: ChatEMAFusion, moves: tuple[Move, ...], call: Callable[[ChatEMAFusion], Awaitable[Any]]
 ) -> None:
     scripted(llm, *moves)

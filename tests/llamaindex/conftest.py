@@ -6,6 +6,7 @@ import gc
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,6 +18,8 @@ from llama_index.core.node_parser import TokenTextSplitter
 from llama_index.llms.openai_like import OpenAILike
 
 from emafusion.config import Candidate, Price
+from emafusion.engine.retries import Retries
+from llamaindex_emafusion import llm
 from tests.llamaindex.scripted import ScriptedEMAFusion
 from tests.loopback import LoopbackServer
 
@@ -60,6 +63,18 @@ class Clients:
         """EMAFusion with its path written down, over cheap, dear and judge where nothing else is said."""
         chosen = names or ("cheap", "dear", "judge")
         return ScriptedEMAFusion([self.candidate(n) for n in chosen], script=script, **fields)
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long retries would have waited; they do not."""
+    noted: list[float] = []
+
+    async def apause(seconds: float) -> None:
+        noted.append(seconds)
+
+    monkeypatch.setattr(llm, "Retries", partial(Retries, pause=noted.append, apause=apause))
+    return noted
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emafusion.budgets.purse import Allowance
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed
@@ -57,6 +58,9 @@ class ScriptedFusion:
     finished: list[Result] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     objectives: list[Objective | None] = field(default_factory=list)
+    routing_model: None = None
+    store: None = None
+    learning: None = None
 
     @property
     def last(self) -> Decision | None:
@@ -65,8 +69,8 @@ class ScriptedFusion:
     def model(self, name: str) -> Candidate:
         return self.pool[name]
 
-    def feedback(self, decision_id: str, score: float) -> None:
-        self.scores[decision_id] = score
+    def feedback(self, decision_id: str, score: float | None = None, **said: Any) -> None:
+        self.scores[decision_id] = score or 0.0
 
     def explain(self, query: Query, objective: Objective | None = None) -> Mapping[str, Any]:
         return {"asked": query.text, "first": self.pool.fitting(query)[0]}
@@ -74,7 +78,15 @@ class ScriptedFusion:
     def finish(self, query: Query, result: Result) -> None:
         self.finished.append(result)
 
-    def steps(self, query: Query, objective: Objective | None = None, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective | None = None,
+        only: Collection[str] | None = None,
+        *,
+        key: str | None = None,
+        within: Allowance | None = None,
+    ) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
@@ -190,6 +202,6 @@ class ScriptedEMAFusion(EMAFusion):
     def __init__(self, candidates: Iterable[Any] = (), **fields: Any) -> None:
         super().__init__(candidates, **fields)
 
-    def _build(self) -> Any:
+    def _build(self, router: Any, store: Any, learning: Any) -> Any:
         resolved = [resolve(c if isinstance(c, Candidate) else Candidate(c)) for c in self.candidates]
         return ScriptedFusion(Pool(resolved), self.script)

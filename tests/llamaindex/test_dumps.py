@@ -76,6 +76,6 @@ def test_pickling_is_refused_with_a_reason(clients: Clients) -> None:
 
 def test_a_deep_copy_shares_the_core(clients: Clients) -> None:
     llm = clients.scripted(Direct(("cheap",)))
-    for twin in (copy.deepcopy(llm), copy.copy(llm)):
+    for twin in (copy.deepcopy(llm), copy.copy(llm), llm.model_copy(deep=True)):
         assert twin.fusion is llm.fusion
         assert twin.complete("hi").text == "hi"

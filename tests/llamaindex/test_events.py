@@ -147,8 +147,12 @@ def test_a_rate_limiter_slows_a_cascade_down(clients: Clients, rate_limiter: Any
     assert time.perf_counter() - start > 0.1
 
 
-def test_observing_costs_the_price_of_nothing_when_nobody_observes(clients: Clients) -> None:
+def test_observing_costs_the_price_of_nothing_when_nobody_observes(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
     candidate: Candidate = clients.candidate("cheap")
     llm = ScriptedEMAFusion([candidate], script=Direct(("cheap",)))
-    llm.complete("hi")
+    with monkeypatch.context() as patched:
+        patched.setattr(EMAFusionDecisionEvent, "of", None)  # would raise, were an event made
+        llm.complete("hi")
     assert llm._bound._kept == {}  # the user's own model object made the call

@@ -70,7 +70,7 @@ def test_the_faithfulness_example_escalates_what_the_source_does_not_say(
     assert "answered by large" in shown
 
 
-@pytest.mark.parametrize("module", ["asked", "evaluators", "llm"])
+@pytest.mark.parametrize("module", ["asked", "evaluators", "feedback", "llm"])
 def test_the_doctests_hold(module: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(f"llamaindex_emafusion.{module}"))
     assert tried

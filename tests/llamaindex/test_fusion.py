@@ -80,7 +80,7 @@ async def test_every_way_to_ask_takes_the_same_path(clients: Clients) -> None:
 async def test_a_tool_loop_stays_with_the_candidate_that_began_it(clients: Clients) -> None:
     pool = [clients.candidate("cheap"), clients.candidate("dear")]
     llm = EMAFusion(pool, judges=[], objective=Objective(quality_floor=1.0))
-    clients.server.add(LoopbackModel("dear", error_status=500, fail_times=1))
+    clients.server.add(LoopbackModel("dear", error_status=400, fail_times=1))
     answer = await FunctionAgent(tools=[add], llm=llm).run("Use add on 2 and 3")
     assert "5" in str(answer)
     models = [body["model"] for body in clients.server.requests]

@@ -15,9 +15,8 @@ from llama_index.core.base.llms.types import (
 )
 
 from emafusion.types import Message, ToolCall
-from llamaindex_emafusion.messages import from_turns, parsed_arguments, portable, to_turns
-
-SYSTEM = MessageRole.SYSTEM
+from llamaindex_emafusion.messages import from_turns, parsed_arguments, to_turns
+from llamaindex_emafusion.portable import Reader, portable
 
 
 def test_every_role_has_its_counterpart() -> None:
@@ -84,8 +83,8 @@ def test_another_candidates_reasoning_and_raw_calls_do_not_travel() -> None:
         additional_kwargs={"tool_calls": ["raw"], "emafusion": {"answered_by": "dear"}},
     )
     before = written.model_dump()
-    (own,) = portable([written], "dear", SYSTEM)
-    (other,) = portable([written], "cheap", SYSTEM)
+    (own,) = portable([written], Reader("dear"))
+    (other,) = portable([written], Reader("cheap"))
     assert [b.block_type for b in own.blocks] == ["thinking", "text", "tool_call"]
     assert own.additional_kwargs == {"tool_calls": ["raw"]}
     assert [b.block_type for b in other.blocks] == ["text", "tool_call"]
@@ -96,7 +95,7 @@ def test_another_candidates_reasoning_and_raw_calls_do_not_travel() -> None:
 
 def test_copies_share_nothing_that_a_provider_could_change() -> None:
     message = ChatMessage(role="user", content="hi", additional_kwargs={"k": 1})
-    (copy,) = portable([message], "cheap", SYSTEM)
+    (copy,) = portable([message], Reader("cheap"))
     copy.content = "changed"
     copy.blocks.append(TextBlock(text="more"))
     copy.additional_kwargs["k"] = 2
@@ -105,5 +104,5 @@ def test_copies_share_nothing_that_a_provider_could_change() -> None:
 
 def test_a_candidate_is_given_its_own_kind_of_system_role() -> None:
     prompt = [ChatMessage(role="system", content="be brief"), ChatMessage(role="user", content="hi")]
-    assert [m.role.value for m in portable(prompt, "c", MessageRole.CHATBOT)] == ["chatbot", "user"]
+    assert [m.role.value for m in portable(prompt, Reader("c", MessageRole.CHATBOT))] == ["chatbot", "user"]
     assert [m.role.value for m in from_turns(to_turns(prompt), MessageRole.USER)] == ["user", "user"]

@@ -117,12 +117,15 @@ def _chooses(index: int, then: str) -> Callable[[list[Json], Json], Any]:
     return answer
 
 
+@pytest.mark.parametrize("path", SCRIPTS)
 @pytest.mark.parametrize("selector", [LLMSingleSelector, PydanticSingleSelector])
 def test_a_router_query_engine_chooses_and_answers(
-    selector: Any, clients: Clients, settings: Any, documents: list[Document]
+    selector: Any, path: str, clients: Clients, settings: Any, documents: list[Document]
 ) -> None:
-    clients.server.add(LoopbackModel("cheap", _chooses(2, "from the second")))
-    settings.llm = clients.scripted(Direct(("cheap",)))
+    clients.server.add(LoopbackModel("cheap", _chooses(2 if path == "direct" else 1, "from the second")))
+    clients.server.add(LoopbackModel("dear", _chooses(2, "from the second")))
+    clients.server.add(LoopbackModel("judge", "0.9"))
+    settings.llm = clients.scripted(SCRIPTS[path])
     index = VectorStoreIndex.from_documents(documents)
     tools = [
         QueryEngineTool.from_defaults(index.as_query_engine(), name=n, description=f"knows the {n}")
@@ -134,9 +137,10 @@ def test_a_router_query_engine_chooses_and_answers(
     assert (response.metadata or {})["selector_result"].selections[0].index == 1
 
 
+@pytest.mark.parametrize("path", SCRIPTS)
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_a_question_is_divided_and_its_parts_are_answered(
-    asynchronous: bool, clients: Clients, settings: Any, documents: list[Document]
+    asynchronous: bool, path: str, clients: Clients, settings: Any, documents: list[Document]
 ) -> None:
     def answer(messages: list[Json], body: Json) -> Any:
         if body.get("tools"):
@@ -149,8 +153,10 @@ async def test_a_question_is_divided_and_its_parts_are_answered(
             )
         return "a part" if "What of" in last_user_text(messages).split("Query:")[-1] else "the whole"
 
-    clients.server.add(LoopbackModel("cheap", answer))
-    settings.llm = llm = clients.scripted(Direct(("cheap",)))
+    clients.server.add(LoopbackModel("cheap", answer if path == "direct" else "no answer"))
+    clients.server.add(LoopbackModel("dear", answer))
+    clients.server.add(LoopbackModel("judge", "0.9"))
+    settings.llm = llm = clients.scripted(SCRIPTS[path])
     index = VectorStoreIndex.from_documents(documents)
     tools = [
         QueryEngineTool.from_defaults(index.as_query_engine(), name=n, description=f"knows the {n}")

@@ -45,7 +45,7 @@ def test_a_string_names_provider_and_model(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("gpt-4o-mini", "'gpt-4o-mini': write 'provider:model'"),
         ("nobody:model", "one of anthropic"),
-        ("anthropic:claude-x", "pip install llama-index-llms-anthropic"),
+        ("fireworks:x", "pip install llama-index-llms-fireworks"),
         ("openai:gpt-5.4-pro", "give the LLM object instead"),
         (42, "a builtins.int is not a LlamaIndex LLM"),
     ],

@@ -14,7 +14,7 @@ from emafusion.estimators.beliefs import Evidence, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.policies.lattice import lattice
-from emafusion.policies.planning import STOP, plan
+from emafusion.policies.planning import STOP, plan, worth
 from emafusion.policies.problem import Problem
 
 COSTS = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
@@ -238,3 +238,22 @@ def test_candidates_are_asked_together_only_if_none_of_them_could_have_made_the_
 def test_votes_that_are_needed_anyway_are_asked_for_together() -> None:
     solved = plan(problem([0.6, 0.6, 0.6], [1e-4] * 3, 100.0, eps=0.1), ConfidenceCalibration().start(3))
     assert solved.together[0].sum() >= 2
+
+
+def test_of_moves_worth_the_same_the_better_buy_comes_first_whatever_the_rounding() -> None:
+    """Whichever of several votes comes first, all of them are asked for."""
+    calibration = ConfidenceCalibration().start(4)
+    for p in np.linspace(0.55, 0.65, 11).tolist():
+        solved = plan(problem([p] * 4, [1e-4, 1.1e-4, 1.2e-4, 1.3e-4], 100.0, eps=0.1), calibration)
+        assert solved.together[0].sum() >= 2
+        assert solved.action[0] == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.1, 20.0))
+def test_no_plan_is_worth_more_than_a_good_answer(p: list[float], cost: list[float], value: float) -> None:
+    for labels in ((None, None, None), (0, None, None), (0, 0, 1)):
+        pb = problem(p, cost, value, labels)
+        found = plan(pb, ConfidenceCalibration().start(3)).worth[0]
+        assert found <= value
+        assert worth(pb, ConfidenceCalibration().start(3))[0] == found

@@ -20,7 +20,7 @@ from emafusion.errors import ConfigError
 from emafusion.fusion import Fusion
 from emafusion.log import read_log
 from emafusion.store import Store
-from emafusion.store.schema import VERSION
+from emafusion.store.migrations.versions import VERSION
 from emafusion.store.writer import Writer
 from tests.store.decisions import answered
 
@@ -129,6 +129,41 @@ def test_the_queue_is_flushed_at_exit(path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
     assert query_all(path, "select count(*) from decisions") == [(300,)]
+
+
+def test_a_forked_process_writes_for_itself_and_is_flushed_at_its_end(path: Path) -> None:
+    program = (
+        "import multiprocessing, sys; from emafusion.store import Store; from tests.store.decisions import answered\n"
+        "store = Store(sys.argv[1])\n"
+        "def work(name):\n"
+        "    for i in range(50): store.record(*answered(f'{name}-{i}'))\n"
+        "work('parent')\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "children = [fork.Process(target=work, args=(f'child {n}',)) for n in range(2)]\n"
+        "for child in children: child.start()\n"
+        "for child in children: child.join()\n"
+        "assert [child.exitcode for child in children] == [0, 0]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "lost" not in done.stderr
+    assert query_all(path, "select count(*) from decisions") == [(150,)]
+    assert not [p for p in path.parent.iterdir() if p.suffix in (".tally", ".spill")]
+
+
+def test_characters_that_no_database_takes_are_replaced(url: str) -> None:
+    with Store(url) as store:
+        store.record(*answered("d1", question="half a \ud83d pair and a \0", calls=True))
+        assert store.feedback("d1", kind="truth", text="\udc00\0")
+        (decision,) = store.decisions()
+        assert store.dropped == 0
+    assert decision["text"] == "half a ? pair and a \ufffd"
+    assert decision["feedbacks"][0]["text"] == "?\ufffd"
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"install the driver|only SQLite and PostgreSQL"):
+        Store("mysql://user:swordfish@host/base")
 
 
 # -- export ------------------------------------------------------------------------------------------------------
@@ -247,7 +282,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
 def test_opening_twice_migrates_once(path: Path) -> None:
     Store(path).close()
     Store(path).close()
-    assert query_all(path, "select version from schema_version") == [(VERSION,)]
+    assert query_all(path, "select version from schema_version") == [(number,) for number in range(1, VERSION + 1)]
 
 
 def test_a_database_that_fails_costs_no_request_and_is_written_when_it_is_back(
@@ -285,7 +320,7 @@ def test_a_request_is_answered_though_its_decision_cannot_be_stored(
     monkeypatch.setattr(fusion.store._writer, "put", broken)
     query, result = answered("d1")
     fusion.finish(query, result)
-    assert fusion.decision("d1") is result.decision
+    assert fusion.decision("d1") == result.decision
     assert "could not be recorded: RuntimeError: no memory left" in caplog.text
     monkeypatch.undo()
     fusion.store.close()
@@ -295,7 +330,7 @@ def test_a_full_queue_drops_with_a_counted_warning(caplog: pytest.LogCaptureFixt
     gate = threading.Event()
     written: list[int] = []
 
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         gate.wait(10)
         written.extend(batch)
 
@@ -317,7 +352,7 @@ def test_a_record_that_is_refused_goes_alone(caplog: pytest.LogCaptureFixture) -
     written: list[int] = []
     start = threading.Event()
 
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         start.wait(10)
         if 2 in batch:
             raise ValueError("two is refused")
@@ -336,7 +371,7 @@ def test_a_record_that_is_refused_goes_alone(caplog: pytest.LogCaptureFixture) -
 
 
 def test_closing_while_the_database_is_away_gives_up_and_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
-    def write(batch: Sequence[int]) -> None:
+    def write(batch: Sequence[int], last: int) -> None:
         raise OSError("gone")
 
     writer = Writer(write, is_outage=lambda error: isinstance(error, OSError))

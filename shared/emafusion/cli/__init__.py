@@ -1,4 +1,4 @@
-"""The command line: ``emafusion fit | replay | evaluate | explain | demo``."""
+"""The command line: ``emafusion fit | replay | evaluate | explain | gate | rollback | policies | status | demo``."""
 
 from __future__ import annotations
 

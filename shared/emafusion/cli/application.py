@@ -1,4 +1,4 @@
-"""The command line: ``emafusion fit | replay | evaluate | explain | demo``.
+"""The command line: ``emafusion fit | replay | evaluate | explain | gate | rollback | policies | status | demo``.
 
 Results go to stdout (with ``--json`` as one JSON object), progress and errors to stderr. What the user can put right
 is said in one line, with exit code 2.
@@ -14,7 +14,9 @@ from emafusion.cli.commands import Commands
 from emafusion.cli.evaluate import evaluate
 from emafusion.cli.explain import explain
 from emafusion.cli.fit import fit
+from emafusion.cli.policies import gate, policies, rollback
 from emafusion.cli.replay import replay
+from emafusion.cli.status import status
 
 __all__ = ["app"]
 
@@ -45,5 +47,5 @@ def main(
     """Options of the program itself."""
 
 
-for command in (fit, replay, evaluate, explain):
+for command in (fit, replay, evaluate, explain, gate, rollback, policies, status):
     app.command()(command)

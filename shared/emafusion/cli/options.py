@@ -13,8 +13,8 @@ from emafusion.config import Objective
 from emafusion.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emafusion.assembly import PolicyName
     from emafusion.encoders import Encoder
-    from emafusion.fusion import PolicyName
     from emafusion.routers.artefact import RoutingModel
 
 __all__ = [

@@ -21,8 +21,9 @@ from emafusion.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from emafusion.assembly import PolicyName
     from emafusion.evaluation.replay import Replayed
-    from emafusion.fusion import Fusion, PolicyName
+    from emafusion.fusion import Fusion
 
 __all__ = ["replay"]
 

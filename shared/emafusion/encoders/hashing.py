@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -82,28 +81,47 @@ class HashingEncoder:
     def _hashes(self, text: str) -> NDArray[np.uint32]:
         lowered = _SPACES.sub(" ", text.lower()).strip()
         words = [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(lowered)]
-        pairs = [crc32(second, crc32(first + b"\x00")) for first, second in pairwise(words)]
-        parts = [np.array([crc32(word) for word in words] + pairs, dtype=np.uint32)]
+        single = [crc32(word) for word in words]
+        pairs = [crc32(second, crc32(b"\x00", first)) for first, second in zip(single, words[1:])]
+        hashes = np.array(single + pairs, dtype=np.uint32)
         if self._characters:
             points = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-            parts += [_ngrams(points, length) for length in (3, 4, 5)]
-        return _mixed(np.concatenate(parts))
+            hashes = np.concatenate([hashes, *_ngrams(points)])
+        return _mixed(hashes)
 
 
-def _ngrams(points: NDArray[np.uint32], length: int) -> NDArray[np.uint32]:
-    """Hash every run of `length` code points at once: h = ((seed * P ^ c0) * P ^ c1) * P ..., modulo 2^32."""
-    if len(points) < length:
-        return np.zeros(0, dtype=np.uint32)
-    count = len(points) - length + 1
-    hashes = np.full(count, 0x811C9DC5 + length, dtype=np.uint32)
-    for offset in range(length):
-        hashes = (hashes ^ points[offset : offset + count]) * _PRIME
-    return hashes
+_LENGTHS = (3, 4, 5)
+_STARTS = np.array([[0x811C9DC5 + length] for length in _LENGTHS], dtype=np.uint32)
+
+
+def _ngrams(points: NDArray[np.uint32]) -> list[NDArray[np.uint32]]:
+    """Hash every run of 3, 4 and 5 code points at once: h = ((seed * P ^ c0) * P ^ c1) * P ..., modulo 2^32.
+
+    A row for each length, of runs that start at the same places; a longer row ends sooner.
+    """
+    count = len(points) - min(_LENGTHS) + 1
+    if count < 1:
+        return []
+    hashes = _STARTS ^ points[:count]
+    hashes *= _PRIME
+    done = []
+    for offset in range(1, max(_LENGTHS)):
+        if offset in _LENGTHS:
+            done.append(hashes[0])
+            hashes = hashes[1:, : max(count - len(done), 0)]
+        hashes ^= points[offset : offset + hashes.shape[1]]
+        hashes *= _PRIME
+    return [*done, hashes[0]]
+
+
+_13, _16, _FIRST, _SECOND = np.array([13, 16, 0x85EBCA6B, 0xC2B2AE35], dtype=np.uint32)
 
 
 def _mixed(hashes: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Spread the bits (MurmurHash3's finaliser), so that buckets and signs are independent."""
-    hashes = (hashes ^ (hashes >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    hashes = (hashes ^ (hashes >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    mixed: NDArray[np.uint32] = hashes ^ (hashes >> np.uint32(16))
+    mixed: NDArray[np.uint32] = hashes ^ (hashes >> _16)
+    mixed *= _FIRST
+    mixed ^= mixed >> _13
+    mixed *= _SECOND
+    mixed ^= mixed >> _16
     return mixed

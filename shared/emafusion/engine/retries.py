@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from emafusion.errors import ConfigError
 
-__all__ = ["NEVER", "Retries", "is_context_overflow", "is_transient", "retry_after"]
+__all__ = ["NEVER", "Retries", "is_context_overflow", "is_transient", "may_have_cost", "retry_after"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,12 @@ TRANSIENT_NAMES = frozenset(
         "TransportError",  # the base of httpx's connection, timeout and protocol errors
     }
 )
+REFUSED_STATUS = frozenset({*range(400, 500), 503, 529}) - {408, 499}
+"""With these a server says that it has not done the work; after any other a model may have written, and be paid."""
+UNREACHED_NAMES = frozenset(
+    {"ClientConnectorError", "ConnectError", "ConnectTimeout", "EndpointConnectionError", "PoolTimeout", "gaierror"}
+)
+"""Errors before the request was sent."""
 SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Sent with status 429, but no wait of seconds helps."""
 OVERFLOW_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "request_too_large"})
@@ -79,8 +85,8 @@ class Retries:
 
     Notes
     -----
-    Clients that retry by themselves (OpenAI's and Anthropic's do, twice) do so within each call counted here: give
-    them ``max_retries=0``, or set ``limit`` to 0, lest the numbers multiply.
+    Clients that retry by themselves (OpenAI's and Anthropic's do, twice) do so within each call counted here:
+    :meth:`beside` counts theirs in, lest the numbers multiply.
     """
 
     limit: int = 2
@@ -93,6 +99,16 @@ class Retries:
         for name in ("limit", "max_wait", "first_wait"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"retries: {name} must be 0 or more, got {getattr(self, name)!r}")
+
+    def beside(self, own: int) -> Retries:
+        """These retries for a client that makes each call anew ``own`` times by itself: as many requests in all.
+
+        Examples
+        --------
+        >>> Retries(2).beside(0).limit, Retries(2).beside(2).limit, Retries(5).beside(2).limit
+        (2, 0, 1)
+        """
+        return replace(self, limit=max(0, (1 + self.limit) // (1 + own) - 1)) if own else self
 
     def call(self, make: Callable[[], T], final: Callable[[Exception], bool] = lambda error: False) -> T:
         """What ``make`` returns, made anew after transient errors that are not ``final``. Raises the last error."""
@@ -165,6 +181,25 @@ def is_transient(error: BaseException) -> bool:
         if any(kind.__name__ in TRANSIENT_NAMES for kind in type(cause).__mro__):
             return True
     return False
+
+
+def may_have_cost(error: BaseException) -> bool:
+    """Whether the call that ended so may be billed: all but what was refused, or never reached its server.
+
+    Examples
+    --------
+    >>> may_have_cost(TimeoutError()), may_have_cost(ConnectionRefusedError())
+    (True, False)
+    """
+    for cause in _causes(error):
+        if getattr(cause, "billed", None) is False or isinstance(cause, ConnectionRefusedError):
+            return False
+        status = _status(cause)
+        if status is not None:
+            return status not in REFUSED_STATUS
+        if any(kind.__name__ in UNREACHED_NAMES for kind in type(cause).__mro__):
+            return False
+    return True
 
 
 def is_context_overflow(error: BaseException) -> bool:

@@ -16,13 +16,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from emafusion.config import Objective, Pool
+from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Outcome, Steps
-from emafusion.errors import AllCandidatesFailed, NoCandidateFits
+from emafusion.engine.paying import Purse
+from emafusion.errors import AllCandidatesFailed, BudgetExceeded, NoCandidateFits
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.judges.hearing import Hearing
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Policy, Terms
+from emafusion.policies.exploring import Explorer, Opening
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.staying import better_than_staying
 from emafusion.routers.base import Router
 from emafusion.routers.slow import SlowClassifier
 from emafusion.tokens import count_tokens
@@ -52,6 +56,18 @@ class _Request:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     """By candidate, in the order in which they were asked."""
     verdicts: list[Verdict] = field(default_factory=list)
+    opening: Opening | None = None
+    """The first move that was chosen, where there was a choice."""
+    audited: str | None = None
+    acted_on: dict[str, float] = field(default_factory=dict)
+    """Confidence in each answer before an audit."""
+    binding: Binding | None = None
+    """Of the tool loop that the request goes on with."""
+    purse: Purse | None = None
+    refused: BudgetExceeded | None = None
+    """By a budget that is to be told of, not got around."""
+    unaffordable: dict[str, Exception] = field(default_factory=dict)
+    """Candidates that no budget pays for, and why."""
 
     def answered(self) -> list[Attempt]:
         return [a for a in self.attempts.values() if a.reply is not None]
@@ -71,11 +87,15 @@ class Engine:
     fallback_router
         Asked when ``router`` raises; must not fail (the price-ordered prior).
     sticky
-        Looks up the candidate that a session's tool loop is bound to.
+        Looks up what a session's tool loop is bound to.
     max_calls
         Upper bound on drafts and verdicts of one request, whatever the policy says.
     slow
         The slow classifier of the taxonomy, asked before every forecast where there is one.
+    explorer
+        Draws, now and then, another candidate to ask first or an answer to audit; None leaves nothing to chance.
+    identity, clock
+        Of the policy that serves, and how many decisions there have been; kept with each decision.
     """
 
     pool: Pool
@@ -84,39 +104,65 @@ class Engine:
     model: BeliefModel
     panel: Panel
     policy: Policy
-    sticky: Callable[[str], str | None] = lambda session: None
-    bind: Callable[[str, str], None] = lambda session, candidate: None
+    sticky: Callable[[str], Binding | None] = lambda session: None
+    bind: Callable[[str, Binding], None] = lambda session, binding: None
     stream_mode: StreamMode = "auto"
     max_calls: int = 16
     slow: SlowClassifier | None = None
+    explorer: Explorer | None = None
+    identity: str = ""
+    clock: Callable[[], float] = lambda: 0.0
 
-    def steps(self, query: Query, objective: Objective, terms: Terms, only: Collection[str] | None = None) -> Steps:
+    def steps(
+        self,
+        query: Query,
+        objective: Objective,
+        terms: Terms,
+        only: Collection[str] | None = None,
+        purse: Purse | None = None,
+    ) -> Steps:
         """The generator that answers ``query``, with the candidates in ``only`` where it is given.
+
+        Where there is a ``purse``, candidates that it cannot pay for are not planned on, and every call says the most
+        that it may cost.
 
         Raises
         ------
         NoCandidateFits
             Before any call, if no candidate can take the request.
+        BudgetExceeded
+            If no candidate that fits is affordable, or a budget that raises refuses before there is an answer.
         AllCandidatesFailed
             If every candidate that fits raised.
         """
         allowed = tuple(n for n in self.pool.fitting(query) if only is None or n in only)
         if not allowed:
             raise NoCandidateFits(dict.fromkeys(self.pool.names, "it is not among the candidates asked for"))
-        bound = self._bound(query, allowed)
+        binding = self._bound(query, allowed)
         labelling: list[Verdict] = []
-        if self.slow is not None and bound is None:
-            (outcome,) = yield (self.slow.call(query),)
+        if self.slow is not None and binding is None:
+            labels = self.slow.call(query)
+            (outcome,) = yield (labels if purse is None else purse.priced(query, labels),)
             query, verdict = self.slow.read(query, outcome)
             labelling.append(verdict)
-        # Within a tool loop there is nothing to choose, so nothing is forecast either.
-        request = self._begin(query, objective, terms, allowed, self.fallback_router if bound else self.router)
-        request.verdicts.extend(labelling)
-        move: Move = (
-            Try((bound,), commit=True, reason="the tool loop stays with its candidate")
-            if bound
-            else self._next(request)
-        )
+        move: Move
+        if binding is None:
+            request = self._begin(query, objective, terms, allowed, self.router.forecast)
+            request.verdicts.extend(labelling)
+            request.purse = purse
+            move = self._open(request, self._next(request))
+        else:
+            # Within a tool loop the question stays the same, so nothing is forecast anew.
+            known = binding.next_forecast(query, self.pool)
+            request = self._begin(
+                query, objective, terms, allowed, self.fallback_router.forecast if known is None else lambda _: known
+            )
+            request.binding, request.purse = binding, purse
+            if self._lacks(request, binding.candidate):
+                request = self._unbound(request)
+                move = self._next(request)
+            else:
+                move = self._go_on(request, binding, known)
         asked = 0
         while True:
             if isinstance(move, Try):
@@ -128,14 +174,16 @@ class Engine:
                 yield from self._ask(request, move.judges, move.candidate)
                 asked += len(move.judges)
             else:
-                return self._finish(request, move, sticky=bound is not None)
+                if request.binding is None:
+                    yield from self._audit(request, move.candidate)
+                return self._finish(request, move)
             if isinstance(move, Try) and move.commit and self._stands(request, move.candidates[0]):
                 move = Accept(move.candidates[0], move.reason)
             elif asked >= self.max_calls and request.answered():
                 move = self._best(request, f"the limit of {self.max_calls} calls was reached")
             else:
-                if bound:
-                    request, bound = self._unbound(request), None
+                if request.binding is not None:
+                    request = self._unbound(request)
                 move = self._next(request)
 
     @staticmethod
@@ -154,11 +202,16 @@ class Engine:
     # -- beginning ---------------------------------------------------------------------------------------------
 
     def _begin(
-        self, query: Query, objective: Objective, terms: Terms, allowed: tuple[str, ...], router: Router
+        self,
+        query: Query,
+        objective: Objective,
+        terms: Terms,
+        allowed: tuple[str, ...],
+        forecast_of: Callable[[Query], Forecast],
     ) -> _Request:
         trouble: Exception | None = None
         try:
-            forecast = router.forecast(query)
+            forecast = forecast_of(query)
         except Exception as error:
             trouble = error
             forecast = self.fallback_router.forecast(query)
@@ -168,16 +221,34 @@ class Engine:
             request.warn("the router failed, so candidates are ordered by price", trouble)
         return request
 
-    def _bound(self, query: Query, allowed: tuple[str, ...]) -> str | None:
+    def _bound(self, query: Query, allowed: tuple[str, ...]) -> Binding | None:
         if not query.mid_turn or query.session is None:
             return None
-        bound = self.sticky(query.session)
-        return bound if bound in allowed else None
+        binding = self.sticky(query.session)
+        return binding if binding is not None and binding.candidate in allowed else None
+
+    def _go_on(self, request: _Request, binding: Binding, known: Forecast | None) -> Try:
+        """The next step of a tool loop: its candidate's, unless another's is worth the prompt cache that is lost."""
+        bound, other = binding.candidate, None
+        if known is not None:
+            now = binding.outlook(known)
+            now = replace(now, chances={n: p for n, p in now.chances.items() if n in request.allowed})
+            value = request.terms.value if request.terms.floor is None else binding.value
+            other = better_than_staying(bound, binding.chosen, now, request.terms, value)
+            if other is not None:
+                reason = (
+                    f"the tool loop goes on with {other}, which is expected to do well with probability "
+                    f"{now.chances[other]:.2f} at {now.costs[other]:.2g} USD; {bound}, whose provider has the history "
+                    f"cached, with {now.chances[bound]:.2f} at {now.costs[bound]:.2g}"
+                )
+                return Try((other,), commit=True, reason=reason)
+        return Try((bound,), commit=True, reason="the tool loop stays with its candidate")
 
     def _unbound(self, request: _Request) -> _Request:
         """The same request with a forecast of its own, once the candidate that it was bound to has failed it."""
-        again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router)
+        again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router.forecast)
         again.warnings[:0] = request.warnings
+        again.purse = request.purse
         for name, attempt in request.attempts.items():
             again.attempts[name] = attempt
             if attempt.reply is None:
@@ -186,14 +257,46 @@ class Engine:
                 again.verdicts.extend(self.panel.observe(again.belief, name, attempt.reply))
         return again
 
+    # -- budgets -----------------------------------------------------------------------------------------------
+
+    def _lacks(self, request: _Request, name: str) -> Exception | None:
+        """Why the purse cannot pay for a draft of this candidate, if it cannot."""
+        if request.purse is None:
+            return None
+        return request.purse.lacking(request.purse.priced(request.query, Call("draft", name)))
+
+    def _confine(self, request: _Request) -> None:
+        """Plan only on what the purse can pay for."""
+        for name in request.allowed:
+            if name in request.attempts or not request.belief.open[request.belief.index(name)]:
+                continue
+            lacking = self._lacks(request, name)
+            if lacking is not None:
+                request.unaffordable[name] = lacking
+                request.belief.drop(name)
+
+    @staticmethod
+    def _priced(request: _Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+        purse = request.purse
+        return calls if purse is None else tuple(purse.priced(request.query, call) for call in calls)
+
+    def _nothing(self, request: _Request) -> Exception:
+        """What to raise where nothing was answered and nobody is left: the budget's refusal where that is all."""
+        errors = {n: a.error or RuntimeError("unknown") for n, a in request.attempts.items() if a.reply is None}
+        errors |= request.unaffordable
+        refusals = [e for e in errors.values() if isinstance(e, BudgetExceeded)]
+        if len(refusals) == len(errors):
+            return min(refusals, key=lambda e: e.needed)
+        return AllCandidatesFailed(errors)
+
     # -- moves -------------------------------------------------------------------------------------------------
 
     def _next(self, request: _Request) -> Move:
         """The policy's move, or the next best thing if it fails or has nothing left."""
-        failed = [n for n, a in request.attempts.items() if a.reply is None]
-        left = [n for n in request.allowed if n not in request.attempts]
+        self._confine(request)
+        left = [n for n in request.allowed if n not in request.attempts and n not in request.unaffordable]
         if not left and not request.answered():
-            raise AllCandidatesFailed({n: request.attempts[n].error or RuntimeError("unknown") for n in failed})
+            raise self._nothing(request)
         try:
             move = self.policy.next_move(request.belief, request.terms)
         except Exception as error:
@@ -207,6 +310,36 @@ class Engine:
             return replace(move, candidates=move.candidates[:1], commit=True)
         return move
 
+    def _open(self, request: _Request, move: Move) -> Move:
+        """The first move, with what chance makes of it. Where the answer goes out live nothing is left to chance."""
+        if not isinstance(move, Try):
+            return move
+        request.opening = Opening(move, dict.fromkeys(move.candidates[:1], 1.0))
+        if self.explorer is None or self.stream_mode == "live":
+            return move
+        try:
+            request.opening = self.explorer.open(request.belief, request.terms, move)
+        except Exception as error:
+            request.warn("nothing was explored", error)
+        return request.opening.move
+
+    def _audit(self, request: _Request, accepted: str) -> Steps:
+        """Ask the reference beside, if chance wants it. Its answer is evidence, and not up for choice."""
+        reference = request.objective.reference or self.pool.dearest()
+        if self.explorer is None or reference in request.attempts or reference not in request.allowed:
+            return None  # type: ignore[return-value]
+        try:
+            wanted = self.explorer.audits(request.belief, accepted, reference)
+        except Exception as error:
+            request.warn("nothing was audited", error)
+            return None  # type: ignore[return-value]
+        if wanted:
+            request.acted_on = {a.candidate: request.belief.confidence(a.candidate) for a in request.answered()}
+            yield from self._try(request, Try((reference,)))
+            if request.attempts[reference].reply is not None:
+                request.audited = reference
+        return None  # type: ignore[return-value]
+
     def _best(self, request: _Request, reason: str) -> Accept:
         answered = [a.candidate for a in request.answered()]
         return Accept(max(answered, key=request.belief.confidence), reason)
@@ -214,18 +347,25 @@ class Engine:
     def _try(self, request: _Request, move: Try) -> Steps:
         live = move.commit and len(move.candidates) == 1 and self.stream_mode != "buffered"
         logprobs = self.panel.reads_logprobs
-        calls = tuple(Call("draft", name, live=live, logprobs=logprobs) for name in move.candidates)
+        calls = self._priced(
+            request, tuple(Call("draft", name, live=live, logprobs=logprobs) for name in move.candidates)
+        )
         outcomes = yield calls
         for call, outcome in zip(calls, outcomes):
             self._record(request, call, outcome)
+        if request.refused is not None and not request.answered():
+            raise request.refused
         return None  # type: ignore[return-value]
 
     def _record(self, request: _Request, call: Call, outcome: Outcome) -> None:
         name = call.candidate
         if isinstance(outcome, Failure):
             request.attempts[name] = Attempt(name, None, outcome.error)
-            request.warn(f"candidate {name!r} failed", outcome.error)
+            refused = isinstance(outcome.error, BudgetExceeded)
+            request.warn(f"candidate {name!r} {'is not affordable' if refused else 'failed'}", outcome.error)
             request.belief.drop(name)
+            if isinstance(outcome.error, BudgetExceeded) and outcome.error.at_limit == "raise":
+                request.refused = outcome.error
             return
         reply = outcome if outcome.usage is not None else replace(outcome, usage=self._estimate(request.query, outcome))
         request.attempts[name] = Attempt(name, reply, cost_usd=self._cost(name, reply))
@@ -233,13 +373,16 @@ class Engine:
             request.verdicts.extend(self.panel.observe(request.belief, name, reply))
         except Exception as error:
             request.warn(f"the panel could not read the answer of {name!r}", error)
+        opening, only = request.opening, request.terms.only
+        if opening is not None and opening.explored and name in opening.move.candidates and only and name not in only:
+            request.belief.usable[request.belief.index(name)] = False  # looked at, and not handed over
 
     def _ask(self, request: _Request, judges: Iterable[str], author: str) -> Steps:
         """Hear these judges on one answer; their calls of one round run in parallel."""
         hearings = [h for judge in judges if (h := self._hearing(request, judge, author)) is not None]
         going = hearings
         while going:
-            rounds = [(h, calls) for h in going if (calls := self._next_calls(request, h))]
+            rounds = [(h, self._priced(request, calls)) for h in going if (calls := self._next_calls(request, h))]
             if not rounds:
                 break
             outcomes = yield tuple(call for _, calls in rounds for call in calls)
@@ -299,10 +442,15 @@ class Engine:
 
     # -- end ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, request: _Request, move: Accept | Abstain, *, sticky: bool) -> Result:
+    def _finish(self, request: _Request, move: Accept | Abstain) -> Result:
         belief, forecast = request.belief, request.forecast
         attempts = tuple(
-            replace(a, confidence=belief.confidence(n), cluster=belief.cluster(n), answer=belief.answer(n))
+            replace(
+                a,
+                confidence=request.acted_on.get(n, belief.confidence(n)),
+                cluster=belief.cluster(n),
+                answer=belief.answer(n),
+            )
             if a.reply is not None
             else a
             for n, a in request.attempts.items()
@@ -315,7 +463,7 @@ class Engine:
         decision = Decision(
             id=uuid.uuid4().hex,
             answered_by=move.candidate,
-            confidence=belief.confidence(move.candidate),
+            confidence=request.acted_on.get(move.candidate, belief.confidence(move.candidate)),
             cost_usd=drafts + judging,
             draft_cost_usd=drafts,
             judge_cost_usd=judging,
@@ -327,14 +475,32 @@ class Engine:
             verdicts=tuple(request.verdicts),
             reason=move.reason,
             abstained=isinstance(move, Abstain),
-            sticky=sticky,
-            warnings=tuple(request.warnings),
+            sticky=request.binding is not None and request.binding.candidate == move.candidate,
+            warnings=(*request.warnings, *(request.purse.warnings if request.purse else ())),
+            first=request.opening.move.candidates if request.opening else (move.candidate,),
+            propensities=dict(request.opening.propensities) if request.opening else {},
+            explored=request.opening is not None and request.opening.explored,
+            audited=request.audited,
+            policy=self.identity,
+            tick=self.clock(),
         )
-        if request.query.session is not None:
-            self.bind(request.query.session, move.candidate)
         reply = request.attempts[move.candidate].reply
         assert reply is not None
+        if request.query.session is not None:
+            self.bind(request.query.session, self._binding(request, move.candidate, reply))
         return Result(reply, decision)
+
+    def _binding(self, request: _Request, answered_by: str, reply: Reply) -> Binding:
+        """What the next step of this session's tool loop, if there is one, goes by."""
+        belief, before = request.belief, request.binding
+        j = belief.index(answered_by)
+        well = bool(belief.usable[j] and belief.llr()[j] > SURPRISE)
+        if before is not None and before.candidate == answered_by and before.forecast is not None:
+            return before.after(request.query, reply, belief.confidence(answered_by), well=well)
+        chances = dict(zip(belief.names, map(float, belief.confidences())))
+        chances |= {n: 0.0 for n, a in request.attempts.items() if a.reply is None}
+        value = request.terms.value if belief.value is None else belief.value
+        return Binding.new(answered_by, request.forecast, chances, value, request.query, reply, self.pool, well=well)
 
     def _reference_cost(self, request: _Request, reference: str) -> float:
         if reference in request.forecast.candidates:

@@ -67,18 +67,13 @@ class Evidence:
         each = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "log_nodes"}
         return replace(self, **each)
 
-    def logs(self) -> tuple[Array, Array]:
-        """Log-likelihood of each candidate's evidence if it is in the right group, and if it is not: (n, m, H) each."""
-        rho = self.rho[:, None, None]
-        boost = self.llr[:, :, None]
-        inside = np.log(np.maximum(rho * self.right, FLOOR)) + boost
-        outside = np.log(np.maximum((1.0 - self.right) + (1.0 - rho) * self.right * np.exp(boost), FLOOR))
-        return inside, outside
-
-    def stray(self) -> Array:
-        """P(right | not in the right group, theta): (n, m, H)."""
-        lone = (1.0 - self.rho[:, None, None]) * self.right * np.exp(self.llr[:, :, None])
-        return np.asarray(lone / np.maximum(1.0 - self.right + lone, FLOOR))
+    def likelihoods(self) -> tuple[Array, Array, Array]:
+        """Log-likelihood of each candidate's evidence if it is in the right group, and if it is not; and P(right | not
+        in the right group, theta): (n, m, H) each."""
+        rho, boost = self.rho[:, None, None], self.llr[:, :, None]
+        lone = (1.0 - rho) * self.right * np.exp(boost)
+        other = np.maximum(1.0 - self.right + lone, FLOOR)
+        return np.log(np.maximum(rho * self.right, FLOOR)) + boost, np.log(other), lone / other
 
 
 @dataclass(frozen=True)
@@ -128,53 +123,50 @@ def wrong_groups(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Arra
     A Chinese restaurant process: a further wrong answer repeats an earlier one in proportion to how often that
     occurred, or is new. Exchangeable, so order does not matter. Empty groups have size 0.
     """
-    counts = np.asarray(sizes, dtype=np.int64)
-    total = counts.sum(1) + singles
-    groups = (counts > 0).sum(1) + singles
+    return np.asarray(_wrong_but(sizes, singles, eps)[:, 0])
+
+
+def _wrong_but(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Array:
+    """The same (n, C + 1) without the members of one group after the other; column 0: with all of them."""
+    counts = np.zeros((len(sizes), sizes.shape[1] + 1), dtype=np.int64)
+    counts[:, 1:] = sizes
+    there, gammas = counts > 0, log_gamma(counts)
+    wrong = (counts.sum(1) + singles)[:, None] - counts
+    groups = (there.sum(1) + singles)[:, None] - there
     alpha = novelty(eps)
-    rising = log_rising(alpha, int(total.max(initial=0)))[np.arange(len(alpha)), total]
-    return np.asarray(np.maximum(groups - 1, 0) * np.log(alpha) + log_gamma(counts).sum(1) - rising)
+    rising = log_rising(alpha, int(wrong.max(initial=0)))[np.arange(len(alpha))[:, None], wrong]
+    spread = np.maximum(groups - 1, 0) * np.log(alpha)[:, None]
+    return np.asarray(spread + (gammas.sum(1, keepdims=True) - gammas) - rising)
 
 
 def infer(evidence: Evidence) -> Posterior:
     """Posterior over (theta, right group) by enumeration, and the marginals that decisions need."""
     if not evidence.ran.any():
         return _prior(evidence)
-    inside, outside = evidence.logs()
+    inside, outside, stray = evidence.likelihoods()
     ran = evidence.ran
-    n, m, _ = inside.shape
+    ran_too, grouped = ran[:, :, None], ran & (evidence.label >= 0)
     clusters = int(evidence.label.max(initial=-1)) + 1
-    member = np.zeros((n, m, clusters))
-    rows, cols = np.nonzero(ran & (evidence.label >= 0))
-    member[rows, cols, evidence.label[rows, cols]] = 1.0
+    member = (grouped[:, :, None] & (evidence.label[:, :, None] == np.arange(clusters))).astype(np.float64)
     sizes = member.sum(1)
-    alone = (ran & (evidence.label < 0)).sum(1)
+    alone = (ran & ~grouped).sum(1)
 
-    none_right = np.where(ran[:, :, None], outside, 0.0).sum(1) + evidence.log_nodes
-    gains = np.einsum("nmh,nmc->nhc", np.where(ran[:, :, None], inside - outside, 0.0), member)
-    joint = np.concatenate([none_right[:, :, None], none_right[:, :, None] + gains], axis=2)
-    joint[:, :, 1:][np.broadcast_to((sizes == 0)[:, None, :], gains.shape)] = -np.inf
+    none_right = (outside * ran_too).sum(1) + evidence.log_nodes
+    gains = (inside - outside).swapaxes(1, 2) @ member
+    joint = np.empty((*none_right.shape, clusters + 1))
+    joint[:, :, 0] = none_right
+    joint[:, :, 1:] = none_right[:, :, None] + gains
+    if not sizes.all():
+        joint[:, :, 1:][np.broadcast_to((sizes == 0)[:, None, :], gains.shape)] = -np.inf
 
-    grouping = np.empty((n, clusters + 1))
-    grouping[:, 0] = wrong_groups(sizes, alone, evidence.eps)
-    for c in range(clusters):
-        rest = sizes.copy()
-        rest[:, c] = 0
-        grouping[:, c + 1] = wrong_groups(rest, alone, evidence.eps)
-    weights = np.exp(joint + grouping[:, None, :] - (joint + grouping[:, None, :]).max((1, 2), keepdims=True))
+    logs = joint + _wrong_but(sizes, alone, evidence.eps)[:, None, :]
+    weights = np.exp(logs - logs.max((1, 2), keepdims=True))
     weights /= weights.sum((1, 2), keepdims=True)
 
-    in_right = np.einsum("nhc,nmc->nmh", weights[:, :, 1:], member)  # joint with theta
+    in_right = member @ weights[:, :, 1:].swapaxes(1, 2)  # joint with theta
     theta = weights.sum(2)[:, None, :]
-    ran_p = (in_right + (theta - in_right) * evidence.stray()).sum(2)
-    unrun_p = (theta * evidence.right).sum(2)
-    return Posterior(
-        p=np.where(ran, ran_p, unrun_p),
-        joint=joint,
-        sizes=sizes.astype(np.int64),
-        alone=alone,
-        correct=weights.sum(1),
-    )
+    good = np.where(ran_too, in_right + (theta - in_right) * stray, theta * evidence.right)
+    return Posterior(p=good.sum(2), joint=joint, sizes=sizes.astype(np.int64), alone=alone, correct=weights.sum(1))
 
 
 def _prior(evidence: Evidence) -> Posterior:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,5 +54,10 @@ class Clusters:
     def of(self, embeddings: NDArray[Any]) -> NDArray[np.int64]:
         """(n,) the cluster of each embedding (n, d)."""
         x = np.asarray(embeddings, dtype=np.float32)
-        distance = (self.centres_**2).sum(1)[None, :] - 2.0 * x @ self.centres_.T
+        distance = self._lengths - 2.0 * x @ self.centres_.T
         return np.asarray(distance.argmin(1), dtype=np.int64)
+
+    @cached_property
+    def _lengths(self) -> NDArray[np.float32]:
+        """(k,) squared lengths of the centres."""
+        return np.asarray((self.centres_**2).sum(1))

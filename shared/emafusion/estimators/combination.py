@@ -80,13 +80,15 @@ class Combination:
         """Fall back to the prior by familiarity; spread = what few neighbours leave open + members' disagreement."""
         familiarity = nearness.familiarity[:, None]
         p = sigmoid(familiarity * mapped + (1.0 - familiarity) * prior)
-        weight = self.stack_.weights_ / np.maximum(self.stack_.weights_.sum(axis=0), 1e-9)
-        opinions = sigmoid(logits)
-        centre = np.einsum("knm,km->nm", opinions, weight)
-        disagreement = np.einsum("knm,km->nm", (opinions - centre) ** 2, weight)
-        neighbours = (nearness.effective_n * nearness.familiarity)[:, None]
-        variance = p * (1.0 - p) / (neighbours + _PRIOR_QUERIES) + disagreement
-        return p, np.sqrt(np.minimum(variance, p * (1.0 - p)))
+        most = p * (1.0 - p)
+        neighbours = nearness.effective_n[:, None] * familiarity
+        variance = most / (neighbours + _PRIOR_QUERIES)
+        if len(logits) > 1:  # one member alone agrees with itself
+            weight = (self.stack_.weights_ / np.maximum(self.stack_.weights_.sum(axis=0), 1e-9))[:, None]
+            opinions = sigmoid(logits)
+            centre = (opinions * weight).sum(axis=0)
+            variance = variance + ((opinions - centre) ** 2 * weight).sum(axis=0)
+        return p, np.sqrt(np.minimum(variance, most))
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able configuration and named arrays."""

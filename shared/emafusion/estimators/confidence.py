@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 
 FEATURES = ("belief", "forecast", "alone_of_several", "log_own_group", "log_ran", "belief_if_first", "all_agree")
 
+EDGE = 0.003
+"""Probabilities are read no nearer than this to 0 and 1."""
+
 
 class ConfidenceCalibration:
     """Logistic recalibration of posteriors.
@@ -55,12 +58,12 @@ class ConfidenceCalibration:
         ran_count
             Candidates that have run.
         """
-        belief = logit(p, 0.003)
+        belief = logit(p, EDGE)
         shape = np.broadcast_shapes(belief.shape, forecast.shape, own.shape, ran_count.shape)
         several = ran_count > 1
         columns = (
             belief,
-            logit(forecast, 0.003),
+            logit(forecast, EDGE),
             ((own == 1) & several).astype(np.float64),
             np.log(np.maximum(own, 1)),
             np.log(np.maximum(ran_count, 1)),
@@ -110,14 +113,19 @@ class ConfidenceCalibration:
         The arguments are those of :meth:`features`, and ``intercept`` each candidate's row of ``intercepts_``; the
         features are weighed one by one rather than stacked, for this is done in every state of every plan.
         """
-        belief, prior, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
+        weight, added = self.of_counts(own, ran_count, ran=ran)
+        prior = float(self.slopes_[int(ran), 1])
+        return sigmoid(logit(p, EDGE) * weight + (prior * logit(forecast, EDGE) + intercept + added))
+
+    def of_counts(self, own: NDArray[Any], ran_count: NDArray[Any], *, ran: bool) -> tuple[Array, Array]:
+        """What counts of answers have a part in: the weight of the belief, and what is added to it. Both broadcast."""
+        belief, _, alone, grouped, several, first, agreed = self.slopes_[int(ran)].tolist()
         lone = ran_count <= 1
-        shared = prior * logit(forecast, 0.003) + several * np.log(np.maximum(ran_count, 1)) + intercept
-        eta = logit(p, 0.003) * (belief + first * lone) + shared
+        added = several * np.log(np.maximum(ran_count, 1))
         if ran:
-            eta = eta + grouped * np.log(np.maximum(own, 1))
-            eta = eta + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
-        return sigmoid(eta)
+            added = added + grouped * np.log(np.maximum(own, 1))
+            added = added + ~lone * (alone * (own == 1) + agreed * (own == ran_count))
+        return belief + first * lone, added
 
     def to_config(self) -> dict[str, Any]:
         return {"l2": self.l2, "slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
@@ -131,20 +139,24 @@ class ConfidenceCalibration:
 
 def own_group(evidence: Evidence, posterior: Posterior) -> NDArray[np.int64]:
     """Members of each answer's group of agreeing answers, itself included; 0 where nothing ran: (n, m)."""
-    own = np.where(evidence.ran, 1, 0)
+    own = evidence.ran.astype(np.int64)
     if posterior.sizes.shape[1]:
-        grouped = np.take_along_axis(posterior.sizes, np.maximum(evidence.label, 0), axis=1)
+        grouped = posterior.sizes[np.arange(len(own))[:, None], evidence.label]
         own = np.where(evidence.ran & (evidence.label >= 0), grouped, own)
     return own
 
 
 def calibrated(evidence: Evidence, posterior: Posterior, forecast: Array, calibration: ConfidenceCalibration) -> Array:
     """Calibrated probability of a good answer for every candidate of every query: (n, m)."""
-    ran_count = evidence.ran.sum(1, keepdims=True)
-    before, after = calibration.intercepts_
-    unrun = calibration.confidence(posterior.p, forecast, ran_count, ran_count, ran=False, intercept=before)
-    if not evidence.ran.any():
-        return unrun
-    own = own_group(evidence, posterior)
-    given = calibration.confidence(posterior.p, forecast, own, ran_count, ran=True, intercept=after)
-    return np.where(evidence.ran, given, unrun)
+    belief, prior, ran = logit(posterior.p, EDGE), logit(forecast, EDGE), evidence.ran
+    count = ran.sum(1, keepdims=True)
+
+    def log_odds(own: NDArray[np.int64], side: int) -> Array:
+        weight, added = calibration.of_counts(own, count, ran=bool(side))
+        slope, intercept = float(calibration.slopes_[side, 1]), calibration.intercepts_[side]
+        return np.asarray(belief * weight + (slope * prior + intercept + added))
+
+    odds = log_odds(count, 0)
+    if ran.any():
+        odds = np.where(ran, log_odds(own_group(evidence, posterior), 1), odds)
+    return sigmoid(odds)

@@ -103,6 +103,7 @@ class Forest:
         self._is_leaf = self.child_ == np.arange(len(self.child_))
         self.leaf_ = np.where(self._is_leaf, np.cumsum(self._is_leaf) - 1, 0).astype(np.int32)
         self._wide_feature, self._wide_child = self.feature_.astype(np.intp), self.child_.astype(np.intp)
+        self._wide_roots = self.roots_.astype(np.intp)
         self._levels = []
         level = self.roots_
         while len(level):
@@ -168,18 +169,19 @@ class Forest:
 
     def _nodes(self, features: Floats) -> NDArray[np.intp]:
         """Descend every tree with every row: (n, d) features to (n, trees) leaves."""
-        flat = features.ravel()
-        base = (np.arange(len(features)) * features.shape[1])[:, None]
-        node = np.tile(self.roots_.astype(np.intp), (len(features), 1))
+        flat, n = features.ravel(), len(features)
+        feature, threshold, child = self._wide_feature, self.threshold_, self._wide_child
+        base = (np.arange(n) * features.shape[1])[:, None] if n > 1 else 0
+        node = self._wide_roots if n == 1 else np.tile(self._wide_roots, (n, 1))
         # `take` on machine-sized indices: these few array steps a level are most of what a single query costs.
         for _ in self._levels[1:]:
-            place = self._wide_feature.take(node)
-            if len(features) > 1:
+            place = feature.take(node)
+            if n > 1:
                 place += base
-            right = flat.take(place) > self.threshold_.take(node)
-            node = self._wide_child.take(node)
+            right = flat.take(place) > threshold.take(node)
+            node = child.take(node)
             node += right
-        return node
+        return node.reshape(n, -1)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able configuration and named arrays."""

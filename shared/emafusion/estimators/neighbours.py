@@ -121,24 +121,29 @@ class Neighbours:
             familiarity = self._familiarity(similar)
             behind, mass = similar - similar[:, :1], self.mass_.take(index)
             for number, ((k, temperature), forecast) in enumerate(zip(settings, forecasts)):
-                weight = np.exp(behind[:, :k] / temperature) * mass[:, :k]
+                each = np.exp(behind[:, :k] / temperature)
+                weight = each * mass[:, :k]
                 forecast[rows] = self._average(weight, index[:, :k])
                 if number < len(nearness):
-                    squares = (weight**2 / mass[:, :k]).sum(axis=1)
                     nearness[number].familiarity[rows] = familiarity
-                    nearness[number].effective_n[rows] = weight.sum(axis=1) ** 2 / squares
+                    nearness[number].effective_n[rows] = weight.sum(axis=1) ** 2 / (weight * each).sum(axis=1)
         return forecasts, nearness
 
     def _search(self, points: Floats, k: int) -> tuple[Floats, NDArray[np.int64]]:
         similar = points @ self.points_.T
         index = np.argpartition(similar, -k, axis=1)[:, -k:] if k < similar.shape[1] else np.argsort(similar, axis=1)
+        if len(points) == 1:
+            place = index[0]
+            nearest = similar[0].take(place)
+            order = (-nearest).argsort(kind="stable")
+            return nearest.take(order)[None], place.take(order)[None]
         row = np.arange(len(points))[:, None]
         nearest = similar[row, index]
         order = np.argsort(-nearest, axis=1, kind="stable")
         return nearest[row, order], index[row, order]
 
     def _average(self, weight: Floats, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        spoken = np.matmul(weight[:, None, :], self._spoken.take(index, axis=0))[:, 0]
+        spoken = (weight[:, None] @ self._spoken.take(index, axis=0))[:, 0]
         m = len(self.mean_)
         return np.asarray((spoken[:, :m] + self.mean_) / (spoken[:, m:] + 1.0))
 

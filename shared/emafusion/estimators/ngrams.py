@@ -41,6 +41,7 @@ def _byte_tables() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
 
 
 _FOLDED, _KIND = _byte_tables()
+_BEFORE: Final = np.array([-1], dtype=np.int64)
 
 
 class _Powers:
@@ -93,36 +94,27 @@ def ngram_counts(texts: Sequence[str]) -> Counts:
     """Count the hashed n-grams of a small batch of texts."""
     encoded = [clip_text(text, MAX_CHARS).encode("utf-8", "replace") for text in texts]
     joined = np.frombuffer(b"\0".join(encoded) + b"\0", dtype=np.uint8)
-    lengths = np.fromiter((len(text) + 1 for text in encoded), dtype=np.int64, count=len(encoded))
-    document = np.repeat(np.arange(len(texts)) * DIMENSIONS, lengths)
     up, down = _POWERS(len(joined) + 1)
     prefix = np.zeros(len(joined) + 1, dtype=np.uint64)
-    np.cumsum(_FOLDED[joined] * up[:-1], out=prefix[1:])
+    np.cumsum(_FOLDED.take(joined) * up[:-1], out=prefix[1:])
 
-    kind = _KIND[joined]
-    word = kind == 1
-    before = np.concatenate(([False], word[:-1]))
-    starts = np.flatnonzero((kind == 2) | (word & ~before))
-    after = np.concatenate((word[1:], [False]))
-    ends = np.flatnonzero((kind == 2) | (word & ~after)) + 1
-    words = (prefix[ends] - prefix[starts]) * down[starts]
+    kind = _KIND.take(joined)
+    word, alone = kind == 1, kind == 2
+    # A word starts and ends where being inside one changes; the last byte is always outside.
+    starts, ends = alone.copy(), alone.copy()
+    starts[0] |= word[0]
+    starts[1:] |= word[1:] > word[:-1]
+    ends[:-1] |= word[:-1] > word[1:]
+    first, last = starts.nonzero()[0], ends.nonzero()[0] + 1
+    words = (prefix.take(last) - prefix.take(first)) * down.take(first)
     pairs = words[:-1] * _PAIR + words[1:]
-    owner = document[starts]
-    same = owner[1:] == owner[:-1]
-    word_shift = np.uint64(64 - WORD_BITS)
-    places = [
-        owner + (_mix(words) >> word_shift).astype(np.int64),
-        (owner[:-1] + (_mix(pairs) >> word_shift).astype(np.int64))[same],
-    ]
-    for order in CHAR_ORDERS:
-        if len(joined) < order:
-            continue
-        runs = (prefix[order:] - prefix[:-order]) * down[: len(prefix) - order]
-        inside = document[order - 1 :] == document[: len(document) - order + 1]
-        bucket = (_mix(runs) >> np.uint64(64 - CHAR_BITS)).astype(np.int64) + (1 << WORD_BITS)
-        places.append((document[: len(runs)] + bucket)[inside])
+    runs = [(prefix[order:] - prefix[:-order]) * down[: max(len(prefix) - order, 0)] for order in CHAR_ORDERS]
+    places = [_bucket(words, WORD_BITS), _bucket(pairs, WORD_BITS)]
+    places += [_bucket(run, CHAR_BITS) + (1 << WORD_BITS) for run in runs]
+    if len(texts) > 1:
+        places = _apart(places, encoded, first)
     # Between a place before all others and one behind them, every run of equal places is one n-gram.
-    ordered = np.concatenate([[-1], *places, [len(texts) * DIMENSIONS]])
+    ordered = np.concatenate([_BEFORE, *places, [len(texts) * DIMENSIONS]])
     ordered.sort()
     edges = (ordered[1:] != ordered[:-1]).nonzero()[0]
     found, counts = ordered[edges[1:]], (edges[1:] - edges[:-1]).astype(np.float32)
@@ -130,6 +122,25 @@ def ngram_counts(texts: Sequence[str]) -> Counts:
         return Counts(found, counts, np.array([0, len(found)]))
     edges = np.searchsorted(found, np.arange(len(texts) + 1) * DIMENSIONS)
     return Counts(found % DIMENSIONS, counts, edges)
+
+
+def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    return np.asarray((_mix(hashes) >> np.uint64(64 - bits)).view(np.int64))
+
+
+def _apart(
+    places: Sequence[NDArray[np.int64]], encoded: Sequence[bytes], first: NDArray[np.intp]
+) -> list[NDArray[np.int64]]:
+    """Move the places of each text to a range of its own, and drop n-grams that reach from one text into the next."""
+    lengths = np.fromiter((len(text) + 1 for text in encoded), dtype=np.int64, count=len(encoded))
+    document = np.repeat(np.arange(len(encoded)) * DIMENSIONS, lengths)
+    words, pairs, *runs = places
+    owner = document[first]
+    out = [owner + words, (owner[:-1] + pairs)[owner[1:] == owner[:-1]]]
+    for order, run in zip(CHAR_ORDERS, runs):
+        begin = document[: len(run)]
+        out.append((begin + run)[document[order - 1 :] == begin])
+    return out
 
 
 def count_chunks(texts: Sequence[str], size: int = CHUNK) -> Iterator[tuple[slice, Counts]]:

@@ -28,6 +28,8 @@ IDENTITY = np.array([0.0, 1.0, 1.0, 1.0])
 """Weights that leave a forecast as it is: intercept, the query's ease, the candidate's standing in the region, and what
 sets this candidate apart on this very query."""
 STEPS = 25
+MOST = float(logit(np.array(1.0)))
+"""Log-odds of the surest forecast."""
 
 
 class RegionalShrinkage:
@@ -72,8 +74,11 @@ class RegionalShrinkage:
     def predict(self, p: Array, embeddings: NDArray[Any], familiarity: Array) -> Array:
         """Shrunk forecasts (n, m) of forecasts ``p`` (n, m): the less familiar (n,) a query is, the less its nearest
         region has to say."""
-        odds = logit(p)
-        shift = logit(self._shrunk(p, self.clusters_.of(embeddings))) - odds
+        odds, of = logit(p), self.clusters_.of(embeddings)
+        constant, of_ease, of_standing, of_rest = self.weights_[of].T[:, :, None]
+        ease, standing = odds.mean(1, keepdims=True), self.standing_[of]
+        shrunk = constant + of_ease * ease + of_standing * standing + of_rest * (odds - ease - standing)
+        shift = np.minimum(np.maximum(shrunk, -MOST), MOST) - odds
         return np.asarray(sigmoid(odds + familiarity[:, None] * shift))
 
     def _fit(self, p: Array, scores: Array, of: NDArray[np.int64]) -> Self:

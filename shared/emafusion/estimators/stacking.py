@@ -68,4 +68,4 @@ class Stack:
 
     def predict(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         """Combine logits (k, n, m) into (n, m)."""
-        return np.asarray(np.einsum("knm,km->nm", logits, self.weights_) + self.bias_)
+        return np.asarray((logits * self.weights_[:, None]).sum(axis=0) + self.bias_)

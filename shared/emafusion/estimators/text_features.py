@@ -98,10 +98,11 @@ def feature_names() -> tuple[str, ...]:
 _LOGGED: Final = len(_COUNTS) + len(_WORDS) + len(_MARKS) + len(_PHRASES)
 _WIDTH: Final = len(feature_names())
 _MARK_BYTES: Final = np.frombuffer(_MARKS.encode(), dtype=np.uint8).astype(np.intp)
-_SHARE_OF: Final = np.array([[chr(byte) in kept for kept in _SHARES.values()] for byte in range(256)], dtype=np.float32)
+_SHARE_OF: Final = np.array([[chr(byte) in kept for kept in _SHARES.values()] for byte in range(256)], dtype=np.float64)
 _DEPTH: Final = np.zeros(256, dtype=np.int32)
 _DEPTH[list(b"([{")] = 1
 _DEPTH[list(b")]}")] = -1
+_OPENING: Final = list(b"([{")
 
 
 def clip_text(text: str, limit: int = MAX_CHARS) -> str:
@@ -150,14 +151,13 @@ def _measure(text: str, row: NDArray[np.float32]) -> None:
         max(map(len, lines)),
         *_numbers(text),
         min(len(_CHOICE.findall(text)), 12),
-        max(int(_DEPTH[encoded].cumsum().max()), 0),
-        max(map(len, _INDENT.findall(text)), default=0),
+        max(int(_DEPTH.take(encoded).cumsum().max()), 0) if bytes_[_OPENING].any() else 0,
+        max(map(len, _INDENT.findall(text)), default=0) if " " in text or "\t" in text else 0,
     )
     at = len(_COUNTS)
     for word in words:
-        place = _WORD_INDEX.get(word)
-        if place is not None:
-            row[at + place] += 1.0
+        if word in _WORD_INDEX:
+            row[at + _WORD_INDEX[word]] += 1.0
     at += len(_WORDS)
     row[at : at + len(_MARKS)] = bytes_[_MARK_BYTES]
     at += len(_MARKS)
@@ -168,7 +168,7 @@ def _measure(text: str, row: NDArray[np.float32]) -> None:
     row[at : at + 3] = (len("".join(words)) / count, long / count, len(set(words)) / count)
     if not text.isascii():
         row[at + 3 : at + len(_PLAIN)] = _script_shares(text)
-    row[at + len(_PLAIN) :] = bytes_ @ _SHARE_OF / len(encoded)
+    row[at + len(_PLAIN) :] = bytes_.astype(np.float64) @ _SHARE_OF / len(encoded)
 
 
 def _numbers(text: str) -> tuple[float, float, float, float, float]:

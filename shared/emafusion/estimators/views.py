@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 SVD_ROWS: Final = 12_000  # a latent space of n-grams does not change with more texts than this
+_TINY: Final = np.float32(1e-9)
 _UNIT_SCALE: Final = 10.0  # coordinates of unit vectors are small: bring them to the scale of the surface features
 
 
@@ -67,7 +68,7 @@ class Views:
 def unit_rows(matrix: Floats) -> Floats:
     """Scale each row to length one; a row of zeros stays."""
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))[:, None]
-    return np.asarray(matrix / np.maximum(norms, 1e-9), dtype=np.float32)
+    return np.asarray(matrix / np.maximum(norms, _TINY))
 
 
 class ViewBuilder:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from emafusion.answers import cluster_answers, extract_answer
 from emafusion.config import Pool
 from emafusion.encoders.base import Encoder
 from emafusion.errors import ConfigError
 from emafusion.estimators.belief_model import BeliefModel
+from emafusion.estimators.judge_stack import JudgeStack
 from emafusion.judges.base import AUTHOR, Case, Judge
 from emafusion.judges.belief import Belief
 from emafusion.judges.hearing import Hearing
@@ -59,6 +61,7 @@ class Panel:
         self.prices = dict(prices or {})
         self.weights = {name: float(judge.weight) for name, judge in self.judges.items()}
         self.families = {name: self._family(judge) for name, judge in self.judges.items()}
+        self._first_words: WeakKeyDictionary[JudgeStack, dict[tuple[str, str], float]] = WeakKeyDictionary()
         self.reads_logprobs = any(getattr(judge, "reads_logprobs", False) for judge in judges)
 
     # -- free evidence -----------------------------------------------------------------------------------------
@@ -143,6 +146,16 @@ class Panel:
 
     def strength(self, belief: Belief, judge: str, author: str) -> float:
         """What a sure verdict of ``judge`` would add to what was said of ``author``'s answer already."""
+        key = judge, belief.task
+        if author in belief.verdicts:
+            return self._strength(belief, judge, author)
+        known = self._first_words.setdefault(belief.model.judges, {})
+        if key not in known:  # a first verdict adds as much to any answer
+            known[key] = self._strength(belief, judge, author)
+        return known[key]
+
+    @staticmethod
+    def _strength(belief: Belief, judge: str, author: str) -> float:
         yes, no = (belief.verdicts_llr(author, {judge: score}) for score in (0.9, 0.1))
         return abs(yes - no) / 2.0
 
@@ -172,10 +185,9 @@ class Panel:
         others = [n for n in self.pool.names if n != author]
         if not others:
             return author
-        p, cost = belief.p.tolist(), belief.cost.tolist()
-        least = p[belief.index(author)] - 0.02
-        strong = [n for n in others if p[belief.index(n)] >= least]
-        return min(strong or others, key=lambda n: cost[belief.index(n)])
+        p, cost = (dict(zip(belief.names, x.tolist())) for x in (belief.p, belief.cost))
+        least = p[author] - 0.02
+        return min([n for n in others if p[n] >= least] or others, key=cost.__getitem__)
 
     def _expected_cost(self, belief: Belief, judge: Judge, author: str, model: str) -> float:
         if getattr(judge, "free", False):

@@ -7,15 +7,17 @@ they are best.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from emafusion.estimators.beliefs import Array, IntArray
+from emafusion.estimators.beliefs import Array, Evidence, IntArray
 from emafusion.estimators.shared_difficulty import sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
-from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan
+from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan, worth
 from emafusion.policies.problem import Problem
 
 __all__ = ["CascadeRouting"]
@@ -24,6 +26,8 @@ VALUES = np.geomspace(0.01, 10.0, 16)
 """Where a floor's value is sought, in multiples of :attr:`Terms.value`."""
 
 
+LEAST_GAIN = 1e-12
+"""USD by which a judge must improve what would be done without it."""
 JUDGED = 3
 """Candidates whose judged answer is considered before anything has run."""
 
@@ -31,14 +35,33 @@ JUDGED = 3
 def _answered(problem: Problem, author: IntArray, strengths: Array) -> Problem:
     """The problem of one row as it will be once each ``author`` has answered and its judge has said yes (first half of
     the rows) or no."""
-    n = len(author)
-    rows, both = np.arange(2 * n), np.concatenate([author, author])
-    out = problem.take(np.zeros(2 * n, dtype=np.int64))
-    ran, label, llr = out.evidence.ran.copy(), out.evidence.label.copy(), out.evidence.llr.copy()
-    ran[rows, both], label[rows, both], llr[rows, both] = True, 0, np.concatenate([strengths, -strengths])
-    usable, open_ = out.usable.copy(), out.open.copy()
-    usable[rows, both], open_[rows, both] = True, False
-    return replace(out, evidence=replace(out.evidence, ran=ran, label=label, llr=llr), usable=usable, open=open_)
+    n, now = 2 * len(author), problem.evidence
+    rows, both = np.arange(n), np.concatenate([author, author])
+
+    def repeated(row: NDArray[Any], then: Any = None) -> NDArray[Any]:
+        out = np.empty((n, *row.shape[1:]), dtype=row.dtype)
+        out[:] = row
+        if then is not None:
+            out[rows, both] = then
+        return out
+
+    return Problem(
+        Evidence(
+            right=repeated(now.right),
+            log_nodes=now.log_nodes,
+            ran=repeated(now.ran, True),
+            label=repeated(now.label, 0),
+            llr=repeated(now.llr, np.concatenate([strengths, -strengths])),
+            eps=repeated(now.eps),
+            rho=repeated(now.rho),
+        ),
+        forecast=repeated(problem.forecast),
+        cost=repeated(problem.cost),
+        open=repeated(problem.open, False),
+        usable=repeated(problem.usable, True),
+        value=repeated(problem.value),
+        silent=None if problem.silent is None else repeated(problem.silent),
+    )
 
 
 class CascadeRouting:
@@ -62,17 +85,18 @@ class CascadeRouting:
             terms = self._for_floor(belief, terms)
         problem = self.problem(belief, terms)
         solved = plan(problem, belief.model.calibration, width=self.width, depth=self.depth)
+        belief.confidence_ = solved.confidence[0]
         action, best = int(solved.action[0]), int(solved.answer[0])
         if best >= 0:
             ask = self._worthwhile_judge(belief, terms, problem, solved, best)
             if ask is not None:
                 return ask
         elif self.panel.judges and not belief.ran.any():
-            judged = self._judged_draft(belief, problem, solved)
+            judged = self._judged_draft(belief, terms, problem, solved)
             if judged is not None:
                 return judged
         if action == STOP and best < 0:
-            action = self._least_loss(belief, problem, solved)
+            action = self._least_loss(problem, solved)
         if action != STOP:
             return self._try(belief, solved, action)
         return self._accept(belief, solved, best)
@@ -87,8 +111,8 @@ class CascadeRouting:
             values = terms.value * VALUES
             llr = np.zeros((len(values), len(belief.names)))
             problem = replace(self.problem(belief, terms, llr), value=values)
-            worth = plan(problem, belief.model.calibration, width=self.width, depth=self.depth).worth
-            quality = np.append(np.diff(worth) / np.diff(values), 1.0)
+            found = worth(problem, belief.model.calibration, width=self.width, depth=self.depth)
+            quality = np.append(np.diff(found) / np.diff(values), 1.0)
             wanted = (terms.floor or 0.0) * float(
                 belief.confidences()[belief.index(terms.reference or belief.names[0])]
             )
@@ -100,21 +124,20 @@ class CascadeRouting:
         evidence = belief.evidence()
         n = 1 if llr is None else len(llr)
         if llr is not None:
-            evidence = evidence.take(np.zeros(n, dtype=np.int64))
-            evidence = type(evidence)(
-                **{**{k: getattr(evidence, k) for k in evidence.__dataclass_fields__}, "llr": llr}
-            )
-        only = np.array([not terms.only or name in terms.only for name in belief.names])
-        open_ = belief.open & only if (belief.open & only).any() or belief.usable.any() else belief.open
-        tile = np.ones((n, 1))
+            evidence = replace(evidence.take(np.zeros(n, dtype=np.int64)), llr=llr)
+        open_ = terms.admits(belief)
         # When every answer so far is unusable the best of them still beats none at all once nothing is left to try.
         usable = belief.usable if belief.usable.any() or open_.any() else belief.ran
+
+        def rows(row: NDArray[Any]) -> NDArray[Any]:
+            return row[None] if n == 1 else np.repeat(row[None], n, 0)
+
         return Problem(
             evidence=evidence,
-            forecast=tile * belief.p,
-            cost=tile * belief.cost,
-            open=np.repeat(open_[None], n, 0),
-            usable=np.repeat(usable[None], n, 0),
+            forecast=rows(belief.p),
+            cost=rows(belief.cost),
+            open=rows(open_),
+            usable=rows(usable),
             value=np.full(n, terms.value),
             silent=np.full(n, True) if belief.unseen.any() else None,
         )
@@ -125,40 +148,51 @@ class CascadeRouting:
         found: tuple[float, Ask] | None = None
         p = float(solved.confidence[0, best])
         for judge, _, cost in self.panel.available(belief, author):
+            # The first could not make an answer more than good.
+            if terms.value - cost - solved.worth[0] <= LEAST_GAIN or cost > terms.allowance:
+                continue
             strength = self.panel.strength(belief, judge, author)
             llr = np.repeat(problem.evidence.llr, 2, 0)
             llr[0, best] += strength
             llr[1, best] -= strength
-            after = plan(self.problem(belief, terms, llr), belief.model.calibration, width=self.width, depth=self.depth)
+            after = self.problem(belief, terms, llr)
+            yes, no = worth(after, belief.model.calibration, width=self.width, depth=self.depth).tolist()
             hit = float(sigmoid(np.array(strength)))
             p_yes = p * hit + (1 - p) * (1 - hit)
-            worth = np.maximum(after.worth, after.stop_worth)
-            gain = p_yes * worth[0] + (1 - p_yes) * worth[1] - cost - max(solved.worth[0], solved.stop_worth[0])
-            if gain > 1e-12 and (found is None or gain > found[0]):
+            gain = p_yes * yes + (1 - p_yes) * no - cost - solved.worth[0]
+            if gain > LEAST_GAIN and (found is None or gain > found[0]):
                 reason = f"a verdict of judge {judge!r} is worth {gain:.2g} USD more than it costs"
                 found = float(gain), Ask((judge,), author, reason)
         return found[1] if found else None
 
-    def _judged_draft(self, belief: Belief, problem: Problem, solved: Plan) -> Try | None:
+    def _judged_draft(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan) -> Try | None:
         """The candidate worth trying because a judge will look at its answer, if that beats the plan without judges.
 
         The lattice knows candidates alone, so a draft and its verdict are foreseen here, one step deep.
         """
-        utility = np.where(problem.open[0], problem.value[0] * solved.confidence[0] - problem.cost[0], -np.inf)
-        firsts = [int(j) for j in np.argsort(-utility)[:JUDGED] if np.isfinite(utility[j])]
-        options = [(j, judge, cost) for j in firsts for judge, _, cost in self.panel.available(belief, belief.names[j])]
+        open_, value, least = problem.open[0], float(problem.value[0]), float(solved.worth[0]) + LEAST_GAIN
+        utility = np.where(open_, value * solved.confidence[0] - problem.cost[0], -np.inf)
+        firsts = [j for j in np.argsort(-utility)[:JUDGED].tolist() if open_[j]]
+        options = [
+            (j, judge, cost)
+            for j in firsts
+            # However sure the judge will be, an answer is worth no more than a good one.
+            if value - float(problem.cost[0, j]) > least
+            for judge, _, cost in self.panel.available(belief, belief.names[j])
+            if value - float(problem.cost[0, j]) - cost > least and cost <= terms.allowance
+        ]
         if not options:
             return None
         strengths = np.array([self.panel.strength(belief, judge, belief.names[j]) for j, judge, _ in options])
         author = np.array([j for j, _, _ in options])
-        worth = plan(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1).worth
-        yes, no = worth[: len(options)], worth[len(options) :]
+        judged = worth(_answered(problem, author, strengths), belief.model.calibration, width=self.width, depth=1)
+        yes, no = judged[: len(options)], judged[len(options) :]
         p, hit = solved.confidence[0, author], sigmoid(strengths)
         p_yes = p * hit + (1 - p) * (1 - hit)
         spent = problem.cost[0, author] + np.array([cost for _, _, cost in options])
         total = p_yes * yes + (1 - p_yes) * no - spent
         best = int(total.argmax())
-        if total[best] <= solved.worth[0] + 1e-12:
+        if total[best] <= least:
             return None
         j, judge, _ = options[best]
         reason = (
@@ -167,10 +201,10 @@ class CascadeRouting:
         return Try((belief.names[j],), reason=reason)
 
     @staticmethod
-    def _least_loss(belief: Belief, problem: Problem, solved: Plan) -> int:
+    def _least_loss(problem: Problem, solved: Plan) -> int:
         """Something must answer, though nothing is worth its cost: the candidate that loses the least."""
         utility = problem.value[0] * solved.confidence[0] - problem.cost[0]
-        return int(np.where(belief.open, utility, -np.inf).argmax())
+        return int(np.where(problem.open[0], utility, -np.inf).argmax())
 
     def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
         name = belief.names[action]

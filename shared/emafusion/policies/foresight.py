@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
+from numpy.typing import NDArray
 
-from emafusion.estimators.beliefs import Array, IntArray, Posterior, log_gamma, log_rising, novelty
-from emafusion.estimators.confidence import ConfidenceCalibration
-from emafusion.policies.lattice import Lattice
+from emafusion.estimators.beliefs import Array, Evidence, IntArray, Posterior
+from emafusion.estimators.confidence import EDGE, ConfidenceCalibration
+from emafusion.estimators.shared_difficulty import logit, sigmoid
 from emafusion.policies.problem import Problem
+from emafusion.policies.tally import Tally
 
 __all__ = ["evaluate"]
-
-_NONE = np.zeros((1, 1, 1), dtype=np.int64)
 
 
 def evaluate(
@@ -22,9 +20,17 @@ def evaluate(
     q: Array,
     calibration: ConfidenceCalibration,
     picked: IntArray,
-    shape: Lattice,
+    order: IntArray,
+    counts: Tally,
 ) -> tuple[Array, Array, Array]:
-    """Numbers on the lattice.
+    """Numbers on the lattice of ``counts``, for requests that share it.
+
+    Parameters
+    ----------
+    picked : int (r, k)
+        Candidates that are looked at.
+    order : int (r, clusters)
+        Existing groups that are told apart; the others are wrong for good.
 
     Returns
     -------
@@ -32,90 +38,50 @@ def evaluate(
         Log-likelihood of each state's evidence: ratios are the probabilities of moving between states.
     stop_p : (r, S)
         Confidence of the best answer in a state, -1 with none.
-    blind_p : (r, S, k)
-        Confidence of each candidate not yet run in a state.
+    blind_p : (r, k, S)
+        Confidence of each candidate in a state, not yet run there.
     """
-    evidence = problem.evidence
-    row = np.arange(len(picked))[:, None]
-    seen = replace(evidence, right=evidence.right[row, picked], llr=evidence.llr[row, picked])
-    inside, outside = seen.logs()
-    right, stray = seen.right, seen.stray()
-    n, _, nodes = right.shape
+    shape, evidence = counts.shape, problem.evidence
+    n, k = picked.shape
+    row = np.arange(n)[:, None]
+    right = evidence.right[row, picked]
+    nodes = right.shape[2]
+    inside, outside, stray = _likelihoods(evidence, right, evidence.llr[row, picked])
 
-    # Existing groups: the most probable ones are told apart, the others are wrong for good.
-    strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
-    order = np.argsort(-strength, axis=1)[:, : shape.clusters]
-    sizes_now = posterior.sizes[row, order]
-    kept = posterior.joint[:, :, 1:][row[:, :, None], np.arange(nodes)[:, None], order[:, None, :]]
-    none = posterior.joint[:, :, 0]
-    total_now = posterior.sizes.sum(1) + posterior.alone
-    groups_now = (posterior.sizes > 0).sum(1) + posterior.alone
+    # Log weight of (theta, right group, state); group 0: none is right.
+    terms = np.empty((n, nodes, len(shape.paths)))
+    terms[:, :, :k] = (inside - outside).swapaxes(1, 2)
+    terms[:, :, k : 2 * k] = outside.swapaxes(1, 2)
+    terms[:, :, 2 * k : -1] = posterior.joint[row[:, :, None], np.arange(nodes)[:, None], order[:, None] + 1]
+    terms[:, :, -1] = posterior.joint[:, :, 0]
+    weights = (terms @ shape.paths).reshape(n, nodes, -1, shape.size)
+    weights += counts.grouping(evidence.eps)[:, None]
+    top = weights.reshape(n, -1, shape.size).max(1)
+    weights -= top[:, None, None]
+    np.exp(weights, out=weights)
+    theta = weights.sum(2)
+    z = theta.sum(1)
+    weights /= z[:, None, None]
+    theta /= z[:, None]
 
-    tried = shape.member.astype(np.float64)
-    gain = inside - outside
-    all_out = tried @ outside
-    # Log weight of (theta, right group) in every state; column 0: none is right.
-    joint = np.empty((n, shape.size, nodes, 1 + shape.clusters + shape.depth))
-    joint[..., 0] = none[:, None, :] + all_out
-    for c in range(shape.clusters + shape.depth):
-        base = kept[:, None, :, c] if c < shape.clusters else none[:, None, :]
-        joint[..., c + 1] = base + all_out + shape.joined[c] @ gain
-
-    joined = shape.joined.sum(2).T.astype(np.int64)  # (S, C)
-    sizes = np.concatenate([sizes_now, np.zeros((n, shape.depth), dtype=np.int64)], 1)[:, None, :] + joined[None]
-    joint += _grouping(evidence.eps, sizes, total_now, groups_now, shape, joined)[:, :, None, :]
-
-    top = joint.max((2, 3), keepdims=True)
-    weights = np.exp(joint - top)
-    z = weights.sum((2, 3))
-    weights /= z[:, :, None, None]
-    log_z = np.log(z) + top[:, :, 0, 0]
-
-    theta = weights.sum(3)
-    unseen = theta @ right.swapaxes(1, 2)
-    forecast = problem.forecast[row, picked][:, None, :]
-    ran_count = evidence.ran.sum(1)[:, None] + shape.level[None, :]
-    intercepts = calibration.intercepts_
-    blind_p = calibration.confidence(
-        unseen, forecast, _NONE, ran_count[:, :, None], ran=False, intercept=intercepts[0][picked][:, None, :]
-    )
-
-    # Candidates tried on the way: right if their group is, or as strays beside it.
-    ran_p = theta @ stray.swapaxes(1, 2)
-    surely = (1.0 - stray).swapaxes(1, 2)
-    for c in range(shape.clusters + shape.depth):
-        ran_p += (weights[..., c + 1] @ surely) * shape.joined[c]
-    own_size = np.einsum("nsc,csk->nsk", sizes, shape.joined)
-    ran_p = calibration.confidence(
-        ran_p, forecast, own_size, ran_count[:, :, None], ran=True, intercept=intercepts[1][picked][:, None, :]
-    )
-    stop_p = np.where(shape.member[None], ran_p, -1.0).max(2)
-
+    # Candidates tried on the way are right if their group is, or as strays beside it.
+    surely = ((1.0 - stray) @ weights.reshape(n, nodes, -1)).reshape(n, -1).take(shape.own, axis=1)
+    p = np.where(shape.member, stray @ theta + surely, right @ theta)
+    of_belief, of_forecast, added = counts.weights(calibration)
+    before, after = calibration.intercepts_[:, picked][..., None]
+    known = of_forecast * logit(problem.forecast[row, picked], EDGE)[:, :, None]
+    known += np.where(shape.member, after, before)
+    confidence = sigmoid(logit(p, EDGE) * of_belief + known + added)
+    stop_p = np.where(shape.member, confidence, -1.0).max(1)
     if problem.usable.any():
-        stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, sizes, order, ran_count))
-    return log_z, stop_p, blind_p
+        stop_p = np.maximum(stop_p, _at_hand(problem, q, calibration, weights, theta, order, counts))
+    return np.log(z) + top, stop_p, confidence
 
 
-def _grouping(
-    eps: Array, sizes: IntArray, total_now: IntArray, groups_now: IntArray, shape: Lattice, joined: IntArray
-) -> Array:
-    """Log-probability of how the wrong answers group, for each right group (column 0: none): (n, S, 1 + C).
-
-    Groups that are no longer told apart are part of the totals, and a constant otherwise.
-    """
-    alpha = novelty(eps)
-    started = (joined > 0)[None] & (np.arange(joined.shape[1]) >= shape.clusters)
-    total = total_now[:, None] + shape.level[None, :]
-    groups = groups_now[:, None] + started.sum(2)
-    gammas = log_gamma(sizes)
-    zero = np.zeros((*total.shape, 1), dtype=np.int64)
-    n_wrong = total[..., None] - np.concatenate([zero, sizes], 2)
-    n_groups = groups[..., None] - np.concatenate([zero, sizes > 0], 2)
-    rising = log_rising(alpha, int(total.max()))[np.arange(len(eps))[:, None], n_wrong.reshape(len(eps), -1)]
-    inner = gammas.sum(2, keepdims=True) - np.concatenate([np.zeros(zero.shape), gammas], 2)
-    out = np.maximum(n_groups - 1, 0) * np.log(alpha)[:, None, None] + inner - rising.reshape(n_wrong.shape)
-    out[..., 1:][sizes == 0] = -np.inf
-    return np.asarray(out)
+def _likelihoods(evidence: Evidence, right: Array, llr: Array) -> tuple[Array, Array, Array]:
+    """:meth:`Evidence.likelihoods` of some candidates."""
+    some = Evidence(right, evidence.log_nodes, evidence.ran, evidence.label, llr, evidence.eps, evidence.rho)
+    return some.likelihoods()
 
 
 def _at_hand(
@@ -124,37 +90,36 @@ def _at_hand(
     calibration: ConfidenceCalibration,
     weights: Array,
     theta: Array,
-    sizes: IntArray,
     order: IntArray,
-    ran_count: Array,
+    counts: Tally,
 ) -> Array:
     """Confidence, in every state, of the best answer that is already at hand: (n, S)."""
-    evidence = problem.evidence
-    n, states = theta.shape[:2]
-    best = np.full((n, states), -1.0)
-    usable = problem.usable
-    label = evidence.label
-    everyone = np.arange(n)
-    unseen = np.asarray(usable & ~evidence.ran)
-    if unseen.any():  # as good as they were expected to be, and no evidence
-        who = np.where(unseen, q, -1.0).argmax(1)
-        p = (theta * evidence.right[everyone, who][:, None, :]).sum(2)
-        mine_first = problem.forecast[everyone, who][:, None]
-        intercept = calibration.intercepts_[0][who][:, None]
-        confidence = calibration.confidence(p, mine_first, _NONE[0], ran_count, ran=False, intercept=intercept)
-        best = np.where(np.asarray(unseen.any(1))[:, None], confidence, -1.0)
-    for c in range(-1, order.shape[1]):
-        mine = np.asarray(usable & evidence.ran & ((label < 0) if c < 0 else (label == order[:, c, None])))
-        there = np.asarray(mine.any(1))
-        if not there.any():
-            continue
+    evidence, usable, label = problem.evidence, problem.usable, problem.evidence.label
+    everyone = np.arange(len(theta))
+    best = np.full((len(theta), theta.shape[2]), -1.0)
+    seen = usable & evidence.ran
+
+    def best_of(mine: NDArray[np.bool_], there: NDArray[np.bool_], group: int, ran: bool) -> Array:
         who = np.where(mine, q, -1.0).argmax(1)
-        stray = evidence.stray()[everyone, who]
-        inside = weights[..., c + 1] if c >= 0 else np.zeros_like(theta)
-        p = (inside + (theta - inside) * stray[:, None, :]).sum(2)
-        own = sizes[:, :, c] if c >= 0 else np.ones((n, states), dtype=np.int64)
-        mine_first = problem.forecast[everyone, who][:, None]
-        intercept = calibration.intercepts_[1][who][:, None]
-        confidence = calibration.confidence(p, mine_first, own, ran_count, ran=True, intercept=intercept)
-        best = np.maximum(best, np.where(there[:, None], confidence, -1.0))
+        right = evidence.right[everyone, who][:, None]
+        if ran:
+            inside = weights[:, :, group + 1] if group >= 0 else np.zeros((1, 1, 1))
+            _, _, stray = _likelihoods(evidence, right, evidence.llr[everyone, who][:, None])
+            p = (inside + (theta - inside) * stray.swapaxes(1, 2)).sum(1)
+        else:
+            p = (right @ theta)[:, 0]
+        of_belief, added = counts.weights_at_hand(calibration, group, ran=ran)
+        known = float(calibration.slopes_[int(ran), 1]) * logit(problem.forecast[everyone, who], EDGE)
+        known += calibration.intercepts_[int(ran), who]
+        confidence = sigmoid(logit(p, EDGE) * of_belief + (known[:, None] + added))
+        return np.where(there[:, None], confidence, -1.0)
+
+    unseen = usable & ~evidence.ran
+    if unseen.any():  # as good as they were expected to be, and no evidence
+        best = best_of(unseen, np.asarray(unseen.any(1)), -1, False)
+    for c in range(-1, order.shape[1]):
+        mine = seen & ((label < 0) if c < 0 else (label == order[:, c, None]))
+        there = np.asarray(mine.any(1))
+        if there.any():
+            best = np.maximum(best, best_of(mine, there, c, True))
     return best

@@ -12,6 +12,7 @@ once; :mod:`emafusion.policies.planning` puts numbers on it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -32,14 +33,33 @@ def _sets(k: int, depth: int) -> list[tuple[int, ...]]:
     return sorted(found, key=lambda members: (len(members), members))
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Tries from the states of one level that lead to others of the lattice.
+
+    Attributes
+    ----------
+    place : slice
+        Theirs in :attr:`Lattice.ahead`.
+    state, candidate : int (e,)
+    children : int (C + 1, e)
+        States that the answer can lead to, padded with -1.
+    """
+
+    place: slice
+    state: NDArray[np.int64]
+    candidate: NDArray[np.int64]
+    children: NDArray[np.int64]
+
+
 class Lattice:
     """States reachable by trying up to ``depth`` of ``k`` candidates, best buys first, when ``clusters`` groups of
     answers exist.
 
     Attributes
     ----------
-    member : bool (S, k)
-        Which candidates have been tried in a state.
+    member, untried : bool (k, S)
+        Which candidates have been tried in a state, and which have not.
     label : int (S, k)
         Their group: ``0 .. clusters-1`` existing, ``clusters ..`` new ones in order of appearance, -1 not tried.
     joined : bool (C, S, k)
@@ -48,12 +68,22 @@ class Lattice:
         How many were tried; states are sorted by it, state 0 is now.
     children : int (S, k, C + 1)
         State reached when candidate j's answer falls into group c; padded with -1.
-    foreseen : bool (S, k)
-        Whether trying candidate j leads to states of the lattice; if not, its answer can only be accepted unseen.
-    reached : int (S, k, C + 1)
-        The same, padded with 0: an index that is always valid.
+    following : list of list of tuple
+        The same by state and candidate, without the padding.
+    tried : int (E,)
+        Candidates of all :attr:`tries`.
+    ahead : int (C + 1, E)
+        The states that all :attr:`tries` can lead to, padded with -1.
     spans : list of slice
         The states of each level.
+    tries : list of Tries
+        For each level but the last, the candidates whose trying leads to states of the lattice. Any other's answer can
+        only be accepted unseen.
+    paths : (2 k + clusters + 1, (C + 1) S)
+        Which terms make up the log weight of (right group, state), group 0: none. The terms are each candidate's gain
+        by being in the right group, its weight outside, the weight of each existing group so far, and of none.
+    own : int (k, S)
+        Place of (candidate, its group, state) in an array (k (C + 1) S); where not tried, that of the group "none".
     """
 
     def __init__(self, k: int, clusters: int, depth: int) -> None:
@@ -66,8 +96,9 @@ class Lattice:
         self.label = np.full((self.size, k), -1, dtype=np.int64)
         for i, (members, labels) in enumerate(states):
             self.label[i, list(members)] = labels
-        self.member: NDArray[np.bool_] = self.label >= 0
-        self.level = self.member.sum(1)
+        self.member: NDArray[np.bool_] = self.label.T >= 0
+        self.untried: NDArray[np.bool_] = ~self.member
+        self.level = self.member.sum(0)
         self.joined: NDArray[np.float64] = (self.label[None] == np.arange(groups)[:, None, None]).astype(np.float64)
         self.children = np.full((self.size, k, groups + 1), -1, dtype=np.int64)
         known = set(sets)
@@ -77,10 +108,28 @@ class Lattice:
                 if j not in members and tuple(sorted((*members, j))) in known:
                     for c in range(used + 1):
                         self.children[i, j, c] = index[self._with(members, labels, j, c)]
-        self.foreseen: NDArray[np.bool_] = np.asarray((self.children >= 0).any(2))
-        self.reached = np.maximum(self.children, 0)
         edges = np.searchsorted(self.level, np.arange(self.depth + 2)).tolist()
         self.spans = [slice(start, end) for start, end in pairwise(edges)]
+        state, candidate = (self.children >= 0).any(2).nonzero()
+        self.tried = candidate
+        self.ahead: NDArray[np.int64] = self.children[state, candidate].T.copy()
+        self.tries = [
+            Tries(slice(start, end), state[start:end], candidate[start:end], self.ahead[:, start:end].copy())
+            for start, end in pairwise(np.searchsorted(state, edges[:-1]).tolist())
+        ]
+        self.following = [[tuple(c for c in after if c >= 0) for after in tries] for tries in self.children.tolist()]
+        self.paths = self._paths(groups)
+        group = np.arange(k)[:, None] * (groups + 1) + self.label.T + 1
+        self.own = group * self.size + np.arange(self.size)
+
+    def _paths(self, groups: int) -> NDArray[np.float64]:
+        base = np.full(groups + 1, self.clusters)
+        base[1 : self.clusters + 1] = np.arange(self.clusters)
+        paths = np.zeros((2 * self.k + self.clusters + 1, groups + 1, self.size))
+        paths[: self.k, 1:] = self.joined.transpose(2, 0, 1)
+        paths[self.k : 2 * self.k] = self.member[:, None]
+        paths[2 * self.k + base, np.arange(groups + 1)] = 1.0
+        return paths.reshape(len(paths), -1)
 
     def _labelings(self, size: int) -> Iterator[tuple[int, ...]]:
         """Restricted growth strings over the existing groups plus new ones."""

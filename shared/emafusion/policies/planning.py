@@ -11,6 +11,7 @@ Everything is in units of USD: a good answer is worth ``value``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from emafusion.estimators.beliefs import Array, IntArray, Posterior, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
 from emafusion.estimators.shared_difficulty import logit
 from emafusion.policies.foresight import evaluate
-from emafusion.policies.lattice import Lattice, lattice
+from emafusion.policies.lattice import Lattice
 from emafusion.policies.problem import Problem
+from emafusion.policies.tally import Tally, tally
 
-__all__ = ["DEPTH", "STOP", "WIDTH", "Plan", "plan"]
+__all__ = ["DEPTH", "STOP", "WIDTH", "Plan", "plan", "worth"]
 
 STOP = -1
 MOST_CLUSTERS = 3
@@ -33,8 +35,16 @@ WIDTH, DEPTH = 5, 4
 STRENGTH = 1.5
 """How much more than in proportion a candidate's odds of being right count against its price: two weak votes are not
 as good as one strong one."""
+TIE = 1e-9
+"""Share of a good answer's value by which moves must differ to be told apart: where two candidates are to be asked
+whatever the first one says, either order is worth the same but for rounding. The better buy goes first."""
 CHUNK = 512
 """Requests that are solved together, which bounds memory."""
+FACTORS = np.array([1.0, 1 / 8, 4.0, 1 / 64, 1 / 512])[:, None]
+"""Multiples of the value of a good answer at which the best buys are looked for."""
+
+Moves: TypeAlias = tuple[IntArray, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]
+"""Action, worth, worth of stopping, whether to commit, and what to try together; see :class:`Plan`."""
 
 
 @dataclass(frozen=True)
@@ -79,34 +89,66 @@ def plan(problem: Problem, calibration: ConfidenceCalibration, *, width: int = W
         Calls to look ahead before anything has run, besides the last one accepted unseen; one less for each group of
         answers at hand, of two at most.
     """
-    evidence = problem.evidence
-    posterior = infer(evidence)
-    q = calibrated(evidence, posterior, problem.forecast, calibration)
-    n = len(q)
-    acceptable = np.where(problem.usable, q, -1.0)
-    answer = np.where(problem.usable.any(1), acceptable.argmax(1), -1)
-    action, worth = np.full(n, STOP), np.full(n, IMPOSSIBLE)
-    stop_worth, commit = np.full(n, IMPOSSIBLE), np.zeros(n, dtype=bool)
-    together = np.zeros(q.shape, dtype=bool)
-    # Requests with the same number of groups share a lattice.
-    groups = np.minimum((posterior.sizes > 0).sum(1), MOST_CLUSTERS)
-    silent = np.zeros(n, dtype=bool) if problem.silent is None else problem.silent
-    for c, nothing in sorted(set(zip(groups.tolist(), silent.tolist()))):
-        rows = np.nonzero((groups == c) & (silent == nothing))[0]
+    posterior, q, moves = _solved(problem, calibration, width, depth)
+    action, worth_, stop_worth, commit, together = moves
+    answer = np.where(problem.usable.any(1), np.where(problem.usable, q, -1.0).argmax(1), -1)
+    return Plan(action, answer, q, worth_, stop_worth, commit, together, posterior)
+
+
+def worth(problem: Problem, calibration: ConfidenceCalibration, *, width: int = WIDTH, depth: int = DEPTH) -> Array:
+    """:attr:`Plan.worth` alone (n,), for comparing what could be done."""
+    return _solved(problem, calibration, width, depth)[2][1]
+
+
+def _solved(
+    problem: Problem, calibration: ConfidenceCalibration, width: int, depth: int
+) -> tuple[Posterior, Array, Moves]:
+    posterior = infer(problem.evidence)
+    q = calibrated(problem.evidence, posterior, problem.forecast, calibration)
+    n, m = q.shape
+    if problem.silent is None and not posterior.sizes.shape[1] and not posterior.alone.any():  # nothing ran yet
+        counts = tally(min(width, m), 0, depth, (), 0, 0)
+        if n <= CHUNK:
+            return posterior, q, _solve(problem, posterior, q, calibration, np.zeros((n, 0), dtype=np.int64), counts)
+    strength = np.where(posterior.sizes > 0, posterior.correct[:, 1:], -1.0)
+    order = np.argsort(-strength, axis=1)[:, :MOST_CLUSTERS]
+    parts = _alike(problem, posterior, order, min(width, m), depth)
+    if len(parts) == 1 and n <= CHUNK:
+        (counts,) = parts
+        return posterior, q, _solve(problem, posterior, q, calibration, order[:, : counts.shape.clusters], counts)
+    moves: Moves = (
+        np.full(n, STOP),
+        np.full(n, IMPOSSIBLE),
+        np.full(n, IMPOSSIBLE),
+        np.zeros(n, dtype=bool),
+        np.zeros(q.shape, dtype=bool),
+    )
+    for counts, rows in parts.items():
         for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            whole = len(part) == n
-            solved = _solve(
-                problem if whole else problem.take(part),
-                posterior if whole else posterior.take(part),
-                q if whole else q[part],
-                calibration,
-                c,
-                width,
-                0 if nothing else max(depth - min(c, 2), min(depth, 1)),
-            )
-            action[part], worth[part], stop_worth[part], commit[part], together[part] = solved
-    return Plan(action, answer, q, worth, stop_worth, commit, together, posterior)
+            part = np.array(rows[start : start + CHUNK])
+            kept = order[part, : counts.shape.clusters]
+            solved = _solve(problem.take(part), posterior.take(part), q[part], calibration, kept, counts)
+            for whole, some in zip(moves, solved):
+                whole[part] = some
+    return posterior, q, moves
+
+
+def _alike(problem: Problem, posterior: Posterior, order: IntArray, width: int, depth: int) -> dict[Tally, list[int]]:
+    """Requests whose answers are as many and group in the same sizes, by what is counted for them."""
+    n = len(order)
+    there = (posterior.sizes > 0).sum(1)
+    sizes = np.take_along_axis(posterior.sizes, order, axis=1).tolist()
+    total, groups = posterior.sizes.sum(1) + posterior.alone, there + posterior.alone
+    silent = [False] * n if problem.silent is None else problem.silent.tolist()
+    rows: dict[tuple[tuple[int, ...], int, int, bool], list[int]] = {}
+    for i, key in enumerate(zip(map(tuple, sizes), total.tolist(), groups.tolist(), silent)):
+        rows.setdefault(key, []).append(i)
+    out = {}
+    for (size, answers, formed, nothing), mine in rows.items():
+        kept = tuple(s for s in size if s)
+        ahead = 0 if nothing else max(depth - min(len(kept), 2), min(depth, 1))
+        out[tally(width, len(kept), ahead, kept, answers, formed)] = mine
+    return out
 
 
 def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
@@ -117,13 +159,10 @@ def shortlist(problem: Problem, q: Array, width: int) -> IntArray:
     odds of being right, to the power of :data:`STRENGTH`, a USD.
     """
     cost, can = problem.cost, problem.open
-    factors = np.array([1.0, 1 / 8, 4.0, 1 / 64, 1 / 512])
-    worth = problem.value[:, None, None] * factors[None, :, None] * q[:, None, :] - cost[:, None, :]
-    worth = np.where(can[:, None, :], worth, IMPOSSIBLE)
-    rank = (-worth).argsort(2).argsort(2).min(1).astype(np.float64)  # best rank under any factor
-    rank += 1e-3 * (-worth[:, 0]).argsort(1).argsort(1)
-    rank = np.where(can, rank, np.inf)
-    picked = np.argpartition(rank, min(width, rank.shape[1]) - 1, axis=1)[:, :width]
+    loss = cost[:, None, :] - problem.value[:, None, None] * FACTORS * q[:, None, :]
+    rank = np.where(can[:, None, :], loss, -IMPOSSIBLE).argsort(2).argsort(2)
+    best = np.where(can, rank.min(1) + 1e-3 * rank[:, 0], np.inf)  # best rank under any factor
+    picked = np.argpartition(best, min(width, best.shape[1]) - 1, axis=1)[:, :width]
     row = np.arange(len(picked))[:, None]
     bargain = STRENGTH * logit(q[row, picked], 0.005) - np.log(np.maximum(cost[row, picked], 1e-12))
     return np.asarray(picked[row, np.where(can[row, picked], -bargain, np.inf).argsort(1)])
@@ -134,75 +173,63 @@ def _solve(
     posterior: Posterior,
     q: Array,
     calibration: ConfidenceCalibration,
-    clusters: int,
-    width: int,
-    depth: int,
-) -> tuple[IntArray, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
-    picked = shortlist(problem, q, min(width, q.shape[1]))
-    shape = lattice(picked.shape[1], clusters, depth)
+    order: IntArray,
+    counts: Tally,
+) -> Moves:
+    """Requests that share a tally; ``order`` (n, clusters) are the groups of answers that are told apart."""
+    shape = counts.shape
+    picked = shortlist(problem, q, shape.k)
     row = np.arange(len(picked))[:, None]
     can, cost = problem.open[row, picked], problem.cost[row, picked]
-    log_z, stop_p, blind_p = evaluate(problem, posterior, q, calibration, picked, shape)
+    log_z, stop_p, blind_p = evaluate(problem, posterior, q, calibration, picked, order, counts)
 
     value = problem.value[:, None]
-    stop = value * np.maximum(stop_p, 0.0)
-    worth, act = stop.copy(), np.full(stop.shape, STOP)
-    for level in range(shape.depth, -1, -1):
-        at = shape.spans[level]
-        move = value[:, :, None] * np.maximum(blind_p[:, at], stop_p[:, at, None])
-        if level < shape.depth:
-            move = np.where(shape.foreseen[at], _expected(shape, at, log_z, worth), move)
-        move = move - cost[:, None, :]
-        move = np.where(can[:, None, :] & ~shape.member[at][None], move, IMPOSSIBLE)
-        gain = move.max(2)
-        act[:, at] = np.where(gain > worth[:, at], move.argmax(2), STOP)
-        np.maximum(gain, worth[:, at], out=worth[:, at])
+    stop_worth = value * np.maximum(stop_p, 0.0)
+    # Each candidate accepted unseen, in every state; then, level by level towards now, what is foreseen instead.
+    price = np.where(can, cost, -IMPOSSIBLE)
+    move = value[:, :, None] * np.maximum(blind_p, stop_p[:, None]) - price[:, :, None]
+    move = np.where(shape.untried, move, IMPOSSIBLE)
+    worth = np.maximum(stop_worth, move.max(1))
+    chance, toll = _chances(shape, log_z), price.take(shape.tried, axis=1)
+    for level in range(shape.depth - 1, -1, -1):
+        at, ahead = shape.spans[level], shape.tries[level]
+        expected = (chance[:, :, ahead.place] * worth.take(ahead.children, axis=1)).sum(1)
+        move[:, ahead.candidate, ahead.state] = expected - toll[:, ahead.place]
+        np.maximum(stop_worth[:, at], move[:, :, at].max(1), out=worth[:, at])
+    act = np.where(worth > stop_worth, (move >= (worth - TIE * value)[:, None]).argmax(1), STOP)
     now = act[:, 0]
-    chosen = np.where(now >= 0, picked[np.arange(len(now)), np.maximum(now, 0)], STOP)
+    chosen = np.where(now >= 0, picked[row[:, 0], now], STOP)
+    commit, foreseen = _commits(shape, act)
     together = np.zeros(q.shape, dtype=bool)
-    together[row, picked] = _together(shape, act, now)
-    return chosen, worth[:, 0], stop[:, 0], _commits(shape, act, now), together
+    together[row, picked] = foreseen
+    return chosen, worth[:, 0], stop_worth[:, 0], commit, together
 
 
-def _together(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
-    """The candidate to be tried now, and those that every state it can lead to tries next: (n, k)."""
-    n = len(now)
-    out = np.zeros((n, shape.k), dtype=bool)
-    rows, tried = np.nonzero(now >= 0)[0], now[now >= 0]
-    at = np.zeros((len(rows), shape.size), dtype=bool)
-    at[:, 0] = True
-    while len(rows):
-        out[rows, tried] = True
-        where, state = np.nonzero(at)
-        after = shape.children[state, tried[where]]
-        at = np.zeros((len(rows), shape.size), dtype=bool)
-        place, child = np.nonzero(after >= 0)
-        at[where[place], after[place, child]] = True
-        least = np.where(at, act[rows], shape.k).min(1)
-        most = np.where(at, act[rows], STOP).max(1)
-        same = (least == most) & (most >= 0)
-        rows, tried, at = rows[same], most[same], at[same]
-    return out
+def _commits(shape: Lattice, act: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether the candidate about to be tried ends the request whatever it says (n,): no answer is at hand to prefer,
+    and every state that it can lead to stops. And the candidates to be tried now: it, and those that every state it
+    can lead to tries next (n, k)."""
+    commit, together = np.zeros(len(act), dtype=bool), np.zeros((len(act), shape.k), dtype=bool)
+    for i, acts in enumerate(act.tolist()):
+        states, tried = [0], acts[0]
+        while tried != STOP:
+            together[i, tried] = True
+            states = [after for state in states for after in shape.following[state][tried]]
+            then = {acts[state] for state in states}
+            if len(then) != 1:
+                break
+            (tried,) = then
+        commit[i] = not shape.clusters and acts[0] != STOP and all(acts[s] == STOP for s in shape.following[0][acts[0]])
+    return commit, together
 
 
-def _expected(shape: Lattice, at: slice, log_z: Array, worth: Array) -> Array:
-    """Expected worth after trying each candidate from each of the states ``at``: (n, states, k)."""
-    reached = shape.reached[at]
-    z = np.where(shape.children[at] >= 0, log_z[:, reached], -np.inf)
-    top = z.max(3, keepdims=True)
-    w = np.exp(z - np.where(np.isfinite(top), top, 0.0))
-    total = w.sum(3)
-    return np.asarray((w * worth[:, reached]).sum(3) / np.where(total > 0, total, 1.0))
-
-
-def _commits(shape: Lattice, act: IntArray, now: IntArray) -> NDArray[np.bool_]:
-    """Whether the candidate about to be tried ends the request whatever it says: no answer is at hand to prefer,
-    and every state that it can lead to stops."""
-    n = len(now)
-    if shape.clusters:
-        return np.zeros(n, dtype=bool)
-    if shape.depth == 0:
-        return now >= 0
-    tried = np.maximum(now, 0)
-    stops = (shape.children[0][tried] < 0) | (act[np.arange(n)[:, None], shape.reached[0][tried]] == STOP)
-    return np.asarray((now >= 0) & stops.all(1))
+def _chances(shape: Lattice, log_z: Array) -> Array:
+    """Probabilities of the states that trying a candidate can lead to: (n, C + 1, E)."""
+    padded = np.full((len(log_z), shape.size + 1), -np.inf)
+    padded[:, :-1] = log_z
+    chance = padded.take(shape.ahead, axis=1)
+    if chance.size:
+        chance -= chance.max(1, keepdims=True)
+        np.exp(chance, out=chance)
+        chance /= chance.sum(1, keepdims=True)
+    return chance

@@ -28,7 +28,7 @@ from emafusion.policies.automix import AutoMix
 from emafusion.policies.trade_off import Curve
 from emafusion.taxonomy.suitability import Suitability
 
-__all__ = ["FORMAT_VERSION", "RoutingModel", "load_router", "save_router"]
+__all__ = ["FORMAT_VERSION", "RoutingModel", "load_router", "parse_router", "save_router"]
 
 FORMAT = "emafusion-router"
 FORMAT_VERSION = 2
@@ -133,32 +133,44 @@ def load_router(path: str | Path) -> RoutingModel:
     ArtefactError
         If the file is missing, is no router, is of another version, or has been changed.
     """
-    path = Path(path)
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        content = Path(path).read_bytes()
     except OSError as error:
         raise ArtefactError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return parse_router(content, path)
+
+
+def parse_router(content: bytes, name: str | Path) -> RoutingModel:
+    """A router from the bytes of its file; ``name`` says in errors where they came from.
+
+    Raises
+    ------
+    ArtefactError
+        If they are no router, of another version, or have been changed.
+    """
+    try:
+        whole = json.loads(content)
     except ValueError as error:
         raise ArtefactError(
-            f"{path}: is not JSON ({error}): fit it again with `emafusion fit LOG -o {path}`"
+            f"{name}: is not JSON ({error}): fit it again with `emafusion fit LOG -o {name}`"
         ) from error
     if not isinstance(whole, dict) or whole.get("format") != FORMAT:
         raise ArtefactError(
-            f"{path}: is not a router saved by EMAFusion: fit one with `emafusion fit LOG -o router.json`"
+            f"{name}: is not a router saved by EMAFusion: fit one with `emafusion fit LOG -o router.json`"
         )
     if whole.get("version") != FORMAT_VERSION:
         raise ArtefactError(
-            f"{path}: has format version {whole.get('version')!r}, this is version {FORMAT_VERSION}: fit it again"
+            f"{name}: has format version {whole.get('version')!r}, this is version {FORMAT_VERSION}: fit it again"
         )
     payload: dict[str, Any] = whole.get("payload") or {}
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     if _checksum(text) != whole.get("checksum"):
-        raise ArtefactError(f"{path}: its checksum does not match: it was changed or damaged; fit it again")
+        raise ArtefactError(f"{name}: its checksum does not match: it was changed or damaged; fit it again")
     try:
         return _rebuilt(payload)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(
-            f"{path}: its content is incomplete ({type(error).__name__}: {error}); fit it again"
+            f"{name}: its content is incomplete ({type(error).__name__}: {error}); fit it again"
         ) from error
 
 

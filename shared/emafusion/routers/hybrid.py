@@ -131,10 +131,10 @@ class HybridRouter:
         self._shipped = None if self._known.all() else shipped_suitability(pool)
 
     def forecast(self, query: Query) -> Forecast:
-        vectors = self.encoder.encode([query.text])
-        labels = fused_labels(self.classifier.classify([query.text], vectors)[0], query)
+        vectors = np.asarray(self.encoder.encode([query.text]), dtype=np.float32)
+        labels = fused_labels(self.classifier.label(query.text, vectors[0]), query)
         categories = labels.categories()[None]
-        known = self.model.forecaster.predict([query.text], np.asarray(vectors, dtype=np.float64), categories)
+        known = self.model.forecaster.predict([query.text], vectors, categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
         if self._shipped is not None:
             shipped_p, shipped_sd = self._shipped.predict(categories)

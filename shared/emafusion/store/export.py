@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-__all__ = ["logged"]
+from emafusion.store.feedback import score_that_counts
+
+__all__ = ["logged", "write_export"]
 
 RECOMPUTED = frozenset({"rules"})
+
+
+log = logging.getLogger("emafusion")
+
+
+def write_export(decisions: Iterable[Mapping[str, Any]], path: str | Path) -> int:
+    """Write stored decisions as an outcome log; returns the number of its lines."""
+    from emafusion.log import write_log
+
+    lines = [logged(d) for d in decisions]
+    silent = [line for line in lines if not line["text_stored"]]
+    if silent:
+        log.warning(
+            "emafusion: %d of %d exported decisions were kept without text (store_text=False, or redacted): "
+            "of those, %d have their query's embedding to learn from",
+            len(silent),
+            len(lines),
+            sum("embedding" in line for line in silent),
+        )
+    write_log(lines, path)
+    return len(lines)
 
 
 def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,11 +47,15 @@ def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": decision["created_at"].isoformat(timespec="milliseconds") + "Z",
     }
     line |= {key: decision[key] for key in ("tools", "schema") if decision[key]}
-    agreeing = _agreeing(decision)
+    if decision["text"] is None and decision["embedding"] is not None:
+        line["embedding"] = [
+            float(str(x)) for x in decision["embedding"]
+        ]  # as few digits as tell it from its neighbours
+    agreeing = agreeing_with(decision)
     line["outcomes"] = {
         attempt["candidate"]: _outcome(
             attempt,
-            decision["feedback"] if attempt["candidate"] in agreeing else None,
+            _score(decision, attempt["candidate"], attempt["candidate"] in agreeing),
             _verdicts(decision, attempt["candidate"]),
         )
         for attempt in decision["attempts"]
@@ -35,7 +64,14 @@ def logged(decision: Mapping[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _agreeing(decision: Mapping[str, Any]) -> set[str]:
+def _score(decision: Mapping[str, Any], candidate: str, agreeing: bool) -> float | None:
+    """What was said of a candidate's own answer, else of the answer that it agrees with."""
+    feedbacks = decision["feedbacks"]
+    own = score_that_counts(feedbacks, candidate, answered=candidate == decision["answered_by"])
+    return decision["feedback"] if own is None and agreeing else own
+
+
+def agreeing_with(decision: Mapping[str, Any]) -> set[str]:
     """The candidate that answered, and those whose final answer was the same (-1: none could be read)."""
     clusters = {a["candidate"]: a["cluster"] for a in decision["attempts"]}
     answered_by = decision["answered_by"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from emafusion.store.texts import digest, first_part, storable
+from emafusion.store.vectors import half_to_bytes
 from emafusion.types import Attempt, Query, Result, Verdict
 
 __all__ = ["Row", "Rows", "rows_of"]
@@ -30,12 +31,12 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
     row = {
         "id": decision.id,
         "created_at": at,
-        "text": query.text if text else None,
-        "text_hash": _digest(query.text),
+        "text": storable(query.text) if text else None,
+        "text_hash": digest(query.text),
         "tools": [dict(t) for t in query.tools] if text and query.tools else None,
         "schema": dict(query.schema) if text and query.schema is not None else None,
         "prompt_tokens": int(query.prompt_tokens),
-        "session": query.session,
+        "session": storable(query.session),
         "answered_by": decision.answered_by,
         "confidence": float(decision.confidence),
         "cost_usd": float(decision.cost_usd),
@@ -48,11 +49,18 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "labels": dict(forecast.labels),
         "familiarity": float(forecast.familiarity),
         "forecast": {n: _floats(forecast.of(n)) for n in forecast.candidates},
-        "reason": decision.reason,
+        "reason": storable(decision.reason),
         "abstained": bool(decision.abstained),
         "sticky": bool(decision.sticky),
         # A warning quotes an error, and an error may quote the request.
-        "warnings": list(decision.warnings) if text else [w.split(":", 1)[0] for w in decision.warnings],
+        "warnings": list(decision.warnings) if text else [first_part(w) for w in decision.warnings],
+        "first": list(decision.first),
+        "propensities": {name: float(p) for name, p in decision.propensities.items()},
+        "explored": bool(decision.explored),
+        "audited": decision.audited,
+        "policy": decision.policy,
+        "tick": float(decision.tick),
+        "embedding": half_to_bytes(forecast.embedding),
     }
     attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]
     verdicts = [_verdict(decision.id, i, v, text) for i, v in enumerate(decision.verdicts)]
@@ -67,10 +75,10 @@ def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> R
         "decision_id": decision_id,
         "position": position,
         "candidate": attempt.candidate,
-        "response": reply.text if reply and text else None,
-        "response_hash": _digest(reply.text) if reply else None,
+        "response": storable(reply.text) if reply and text else None,
+        "response_hash": digest(reply.text) if reply else None,
         "tool_calls": calls if calls and text else None,
-        "answer": attempt.answer if text else None,
+        "answer": storable(attempt.answer) if text else None,
         "finish_reason": reply.finish_reason if reply else None,
         "input_tokens": int(usage.input_tokens) if usage else None,
         "output_tokens": int(usage.output_tokens) if usage else None,
@@ -80,7 +88,7 @@ def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> R
         "latency_s": _float(reply.latency_s) if reply else None,
         "confidence": _float(attempt.confidence),
         "cluster": None if attempt.cluster is None else int(attempt.cluster),
-        "error": None if error is None else type(error).__name__ + (f": {error}" if text else ""),
+        "error": None if error is None else type(error).__name__ + (storable(f": {error}") if text else ""),
     }
 
 
@@ -91,14 +99,10 @@ def _verdict(decision_id: str, position: int, verdict: Verdict, text: bool) -> R
         "judge": verdict.judge,
         "candidate": verdict.candidate,
         "score": _float(verdict.score),
-        "reason": verdict.reason if text else None,
+        "reason": storable(verdict.reason) if text else None,
         "cost_usd": float(verdict.cost_usd),
         "latency_s": _float(verdict.latency_s),
     }
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _float(value: float | None) -> float | None:

@@ -1,64 +1,73 @@
-"""`Store`: where decisions and feedback are kept."""
+"""`Store`: where decisions, feedback, learned sums and policies are kept."""
 
 from __future__ import annotations
 
-import json
+import logging
+import multiprocessing
+import multiprocessing.util
 import os
-import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emafusion.errors import ConfigError
-from emafusion.store.export import logged
-from emafusion.store.rows import rows_of
-from emafusion.store.schema import migrate, table
+from emafusion.store import reading, retention
+from emafusion.store.database import now
+from emafusion.store.export import write_export
+from emafusion.store.feedback import Kind, stated
+from emafusion.store.forks import Forks
+from emafusion.store.learned import Sums
+from emafusion.store.opening import connect, is_outage, place_of, url_of
+from emafusion.store.policies import Policies
+from emafusion.store.records import Learned, Made, Record, decode, encode
+from emafusion.store.recovery import recover, sign_off
+from emafusion.store.spill import Spill
+from emafusion.store.tally import Tally
 from emafusion.store.writer import Writer
+from emafusion.store.writing import Batches
 from emafusion.types import Query, Result
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Engine
+
+    from emafusion.learning.online.observation import Observation
 
 __all__ = ["Store"]
 
+log = logging.getLogger("emafusion")
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A decision to write."""
-
-    query: Query
-    result: Result
-    at: datetime
+FORKS = Forks()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rated:
-    """Feedback to write."""
-
-    decision_id: str
-    score: float
-    at: datetime
-
-
-class Store:
-    """Decisions, attempts, verdicts and feedback in a database.
+class Store(Policies, Sums):
+    """Decisions, attempts, verdicts, feedback, learned sums and policies in a database.
 
     A request never waits for the database and never fails with it: records go to a bounded queue, and one thread
-    writes them.
+    writes them. While the database is away they go to disk instead, and from there, in order, when it is back; if this
+    process has ended by then, the next one that opens the store sees to it.
 
     Parameters
     ----------
     url_or_path
-        Path of an SQLite file, made where absent (write-ahead log, so that readers do not wait), or any SQLAlchemy URL.
+        Path of an SQLite file, made where absent (write-ahead log, so that readers do not wait), or the SQLAlchemy URL
+        of an SQLite or PostgreSQL database. One that an older version wrote is migrated.
     store_text
-        False keeps hashes in place of questions, answers, tools and error messages. (The hash of a text that can be
-        guessed can be found by guessing.) An export then has no text to learn from.
+        False keeps hashes and embeddings in place of questions, answers, tools, ground truths and error messages. (The
+        hash of a text that can be guessed can be found by guessing, and an embedding tells what a text is about.)
     capacity
-        Records that may wait to be written; beyond it they are dropped, counted in :attr:`dropped`, and warned about.
+        Records that may wait in memory; beyond it they are dropped, counted in :attr:`dropped`, and warned about.
+    spill
+        Folder for what is kept on disk: records while the database is away, and counts from which the next process
+        tells how many records one lost that was killed. None: beside the SQLite file; for PostgreSQL, nothing is kept
+        on disk. It must be on a file system of this machine, and may serve many processes and databases.
+    spill_bytes
+        Bytes that this process may spill.
+    retention_days
+        Decisions older than this are deleted, with their attempts, verdicts and feedback, at the beginning and every
+        hour; None keeps them. Learned sums stay.
 
     Raises
     ------
@@ -69,30 +78,71 @@ class Store:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Store(f"{folder}/emafusion.sqlite") as store:
-    ...     store.decisions(), store.feedback("no such decision", 1.0)
-    ([], False)
+    ...     store.decisions(), store.feedback("no such decision", 1.0), store.next_ticks(100), store.next_ticks(100)
+    ([], False, 0, 100)
     """
 
-    def __init__(self, url_or_path: str | Path, *, store_text: bool = True, capacity: int = 10_000) -> None:
-        self.store_text, self.capacity = store_text, capacity
-        self._url = _url_of(url_or_path)
-        self._name = self._url.render_as_string(hide_password=True)
-        self._engine = _open(self._url, self._name)
+    def __init__(
+        self,
+        url_or_path: str | Path,
+        *,
+        store_text: bool = True,
+        capacity: int = 10_000,
+        spill: str | Path | None = None,
+        spill_bytes: int = 256 * 1024 * 1024,
+        retention_days: float | None = None,
+    ) -> None:
+        if retention_days is not None and not retention_days > 0:
+            raise ConfigError(f"retention_days must be a positive number of days or None, got {retention_days!r}")
+        self.store_text, self.capacity, self.spill_bytes = store_text, capacity, spill_bytes
+        self.retention_days = retention_days
+        url = url_of(url_or_path)
+        self._place = place_of(url, spill)
+        self._engine = connect(url)
         self._start()
+        FORKS.watch(self)
 
     def _start(self) -> None:
         self._pending: dict[str, None] = {}
         self._process = os.getpid()
-        write = partial(_write, self._engine, self.store_text, self._pending)
-        self._writer: Writer[_Made | _Rated] = Writer(write, _is_outage, self.capacity)
-        self._end = weakref.finalize(self, _close, self._writer, self._engine)  # runs at exit, too
+        tally: Tally | None = None
+        spills: list[Spill[Record]] = []
+        self._tallies: list[Tally] = []
+        if self._place is not None:
+            left_behind = recover(self._engine, *self._place)
+            tally = Tally.begin(*self._place)
+            own: Spill[Record] = Spill(tally.spill_path, encode, decode, self.spill_bytes)
+            spills = [own, *(spill for _, spill in left_behind)]
+            self._tallies = [tally, *(left for left, _ in left_behind)]
+        chore = None if self.retention_days is None else partial(_prune, self._engine, self.retention_days)
+        write = Batches(self._engine, self._pending, None if tally is None else tally.token)
+        self._writer: Writer[Record] = Writer(write, is_outage, self.capacity, tally=tally, spills=spills, chore=chore)
+        self._end = weakref.finalize(self, _close, self._writer, self._engine, self._tallies)  # runs at exit, too
+        if multiprocessing.parent_process() is not None:  # but not at that of multiprocessing's children
+            multiprocessing.util.Finalize(None, self._end, exitpriority=10)
 
     def _in_this_process(self) -> None:
-        """After a fork the thread and the connections belong to the parent: begin anew."""
         if self._process != os.getpid():
-            self._end.detach()
-            self._engine.dispose(close=False)
+            self._abandon()
             self._start()
+
+    def _abandon(self) -> None:
+        """In a forked process: the thread, the connections and the files are the parent's."""
+        self._end.detach()
+        self._engine.dispose(close=False)
+        for tally in self._tallies:
+            tally.close()
+
+    def _before_fork(self) -> None:
+        """Hold the writing, and close the connections: SQLite must not be carried into a child while it is open."""
+        self._writer.pause()
+        self._engine.dispose()
+
+    def _after_fork(self, in_child: bool) -> None:
+        if in_child:
+            self._abandon()
+        else:
+            self._writer.resume()
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -101,40 +151,76 @@ class Store:
         self._in_this_process()
         decision_id = result.decision.id
         self._pending[decision_id] = None  # before it is queued: the thread takes it out again
-        if not self._writer.put(_Made(query, result, _now())):
+        if not self._writer.put(Made(query, result, now(), self.store_text)):
             self._pending.pop(decision_id, None)
 
-    def feedback(self, decision_id: str, score: float) -> bool:
-        """Keep how good a decision's answer was; the last word counts.
+    def feedback(
+        self,
+        decision_id: str,
+        score: float | None = None,
+        *,
+        kind: Kind = "score",
+        key: str | None = None,
+        candidate: str | None = None,
+        against: str | None = None,
+        text: str | None = None,
+    ) -> bool:
+        """Keep what was said of a decision's answer; it may come late, and from another process.
+
+        Parameters
+        ----------
+        score
+            How good the answer was, in [0, 1].
+        kind
+            "truth" compares with a reference, "score" and "thumbs" are opinions, "implicit" is read from behaviour,
+            "preference" says that ``candidate``'s answer was better than that of ``against``.
+        key
+            Identity of this piece of feedback: the same key again replaces it, whichever is the last word. None makes
+            one of the decision, the kind and the candidates.
+        candidate
+            Whose answer is meant; None: that which the user saw.
+        text
+            The true answer, for kind "truth"; not kept with ``store_text=False``.
 
         Returns
         -------
         bool
             Whether the decision is known, written or still queued. While the database is away that cannot be told;
             the feedback is then taken and kept for when the decision turns up.
+
+        Raises
+        ------
+        ConfigError
+            If it makes no sense: a score out of range, or a preference without two candidates.
         """
         self._in_this_process()
-        if not 0.0 <= score <= 1.0:
-            raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
+        said = stated(decision_id, score, kind, key, candidate, against, text if self.store_text else None, now())
         if not self._knows(decision_id):
             return False
-        self._writer.put(_Rated(decision_id, float(score), _now()))
+        self._writer.put(said)
         return True
 
     def _knows(self, decision_id: str) -> bool:
-        from sqlalchemy import select
-
-        if decision_id in self._pending:
+        if decision_id in self._pending or self._writer.away:
             return True
-        decisions = table("decisions")
         try:
-            with self._engine.connect() as connection:
-                found = connection.execute(select(decisions.c.id).where(decisions.c.id == decision_id)).first()
+            return self._look(lambda connection: reading.is_known(connection, decision_id))
         except Exception as error:
-            if _is_outage(error):
+            if is_outage(error):
                 return True
             raise
-        return found is not None
+
+    def learn(self, observations: Sequence[Observation]) -> None:
+        """Add what answers taught to the learned sums, later, on the writing thread.
+
+        An observation of the same decision and candidate again tells what is known by now: a judgement or a truth that
+        is new, or later than the one that was known, replaces it in the sums; one that is known changes nothing. So all
+        may be sent more than once, from any process.
+        """
+        self._in_this_process()
+        at = now()
+        for observation in observations:
+            self._writer.put(Learned(observation, at))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything recorded so far is in the database; False if ``timeout`` seconds did not suffice."""
@@ -152,200 +238,82 @@ class Store:
         self.close()
 
     @property
+    def engine(self) -> Engine:
+        """The database, for what else is kept in it."""
+        return self._engine
+
+    @property
     def dropped(self) -> int:
         """Records that could not be kept in this process."""
         return self._writer.dropped
 
     # -- reading -----------------------------------------------------------------------------------------------
 
-    def decisions(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest decisions first, each with its ``attempts``, ``verdicts`` and ``feedback`` (None: none came)."""
-        return self._read(limit, newest_first=True)
+    def decisions(self, limit: int | None = 100) -> list[dict[str, Any]]:
+        """The newest decisions first (None: all), each a mapping.
+
+        Beside the columns: ``attempts``, ``verdicts``, ``feedbacks`` (all that was said, oldest first), ``feedback``
+        (the score that counts: truth over score over thumbs over implicit, then the last word; None: nobody gave one)
+        and ``embedding``, (dim,) float16 or None.
+        """
+        self.flush()
+        return self._look(lambda connection: reading.decisions(connection, limit, newest_first=True))
+
+    def decision(self, id: str) -> dict[str, Any] | None:
+        """One decision, as in :meth:`decisions`; None if it is not known."""
+        self.flush()
+        found = self._look(lambda connection: reading.decisions(connection, 1, newest_first=True, id=id))
+        return found[0] if found else None
 
     def export(self, path: str | Path) -> int:
         """Write an outcome log to learn from, oldest decision first; returns the number of its lines.
 
-        A feedback score goes to the candidate that answered and to attempts whose answers agreed with its answer.
-        Decisions kept without text have an empty ``prompt``, no ``response``, and ``"text_stored": false``; there is a
-        warning, because nothing can be fitted on them.
+        The score that counts goes to the candidate that answered and to attempts whose answers agreed with its answer;
+        feedback that names a candidate goes to that one. Decisions kept without text have an empty ``prompt``, no
+        ``response``, ``"text_stored": false`` and, where the router made one, the query's ``embedding``.
         """
-        import logging
-
-        from emafusion.log import write_log
-
-        lines = [logged(d) for d in self._read(None, newest_first=False)]
-        silent = sum(not line["text_stored"] for line in lines)
-        if silent:
-            logging.getLogger("emafusion").warning(
-                "emafusion: %d of %d exported decisions were kept without text (store_text=False): "
-                "a router cannot be fitted on those",
-                silent,
-                len(lines),
-            )
-        write_log(lines, path)
-        return len(lines)
-
-    def _read(self, limit: int | None, *, newest_first: bool) -> list[dict[str, Any]]:
-        from sqlalchemy import select
-
         self.flush()
-        decisions, feedback = table("decisions"), table("feedback")
-        order = decisions.c.created_at.desc() if newest_first else decisions.c.created_at
-        chosen = select(decisions).order_by(order, decisions.c.id).limit(limit)
-        ids = chosen.with_only_columns(decisions.c.id).subquery()
-        with self._engine.connect() as connection:
-            found = {row["id"]: dict(row) for row in connection.execute(chosen).mappings()}
-            for row in found.values():
-                row |= {"attempts": [], "verdicts": [], "feedback": None}
-            for part in ("attempts", "verdicts"):
-                rows = table(part)
-                matching = select(rows).where(rows.c.decision_id.in_(select(ids.c.id)))
-                for line in connection.execute(matching.order_by(rows.c.decision_id, rows.c.position)).mappings():
-                    found[line["decision_id"]][part].append(dict(line))
-            for rated in connection.execute(select(feedback).where(feedback.c.decision_id.in_(select(ids.c.id)))):
-                found[rated.decision_id]["feedback"] = rated.score
-        return list(found.values())
+        found = self._look(lambda connection: reading.decisions(connection, None, newest_first=False))
+        return write_export(found, path)
+
+    # -- retention ---------------------------------------------------------------------------------------------
+
+    def prune(self) -> int:
+        """Delete decisions older than ``retention_days`` now; returns their number. Learned sums stay."""
+        if self.retention_days is None:
+            raise ConfigError("prune deletes what is older than retention_days: give it to the store")
+        self.flush()
+        return _prune(self._engine, self.retention_days)
+
+    def redact(self, before: datetime | None = None, session: str | None = None) -> int:
+        """Remove the words of decisions made before a time, or of a session, or both; without either, of all.
+
+        Hashes, embeddings, scores and learned sums stay. What another process has queued or spilled is not reached.
+
+        Returns
+        -------
+        int
+            Decisions that are now without text.
+        """
+        self.flush()
+        if before is not None and before.tzinfo is not None:
+            before = before.astimezone(timezone.utc).replace(tzinfo=None)
+        return retention.redact(self._engine, before, session)
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc).replace(tzinfo=None)  # databases differ on time zones: all is UTC
+def _prune(engine: Engine, days: float) -> int:
+    return retention.prune(engine, now() - timedelta(days=days))
 
 
-def _url_of(url_or_path: str | Path) -> URL:
-    from sqlalchemy import URL, make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if isinstance(url_or_path, str) and "://" in url_or_path:
-        try:
-            url = make_url(url_or_path)
-        except ArgumentError:
-            raise ConfigError(
-                "store: that is no database URL: it looks like postgresql+psycopg://user:password@host/database"
-            ) from None
-    else:
-        url = URL.create("sqlite", database=str(url_or_path))
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigError("store: an in-memory SQLite database keeps nothing: name a file, or leave the store out")
-    return url
-
-
-def _open(url: URL, name: str) -> Engine:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.exc import SQLAlchemyError
-
-    options: dict[str, Any] = {"json_serializer": partial(json.dumps, default=str, ensure_ascii=False)}
-    if url.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": 10.0}  # another process may be writing
-    else:
-        options["pool_pre_ping"] = True
-    try:
-        engine = create_engine(url, **options)
-    except (ImportError, SQLAlchemyError) as error:
-        raise ConfigError(f"store {name}: {error}: install the driver that the URL names") from error
-    if url.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-    for attempt in range(5):
-        try:
-            with engine.begin() as connection:
-                migrate(connection)
-            return engine
-        except ConfigError:
-            engine.dispose()
-            raise
-        except SQLAlchemyError as error:
-            if attempt == 4 or not _made_meanwhile(error):
-                engine.dispose()
-                why = str(error.__cause__ or error).splitlines()[0]
-                raise ConfigError(
-                    f"store {name} cannot be opened: {why}: the folder must exist and be writable, "
-                    "and a database server must be running and let this user in"
-                ) from error
-            time.sleep(0.05 * (attempt + 1))
-    raise AssertionError("unreachable")
-
-
-def _made_meanwhile(error: Exception) -> bool:
-    """Whether two processes made the tables at the same time, and this one lost."""
-    text = str(error).lower()
-    return "already exists" in text or "locked" in text or "unique" in text
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether the database is away, locked or full, so that the same rows may be accepted later."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
-
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, (OperationalError, InterfaceError, TimeoutError, OSError))
-
-
-def _write(engine: Engine, text: bool, pending: dict[str, None], batch: Sequence[_Made | _Rated]) -> None:
-    """Write a batch in one transaction, in order."""
-    try:
-        _insert(engine, text, batch)
-    except Exception as error:
-        if len(batch) > 1 or _is_outage(error):
-            raise  # it comes again
-        _settle(pending, batch)
-        raise
-    _settle(pending, batch)
-
-
-def _settle(pending: dict[str, None], batch: Sequence[_Made | _Rated]) -> None:
-    for x in batch:
-        if isinstance(x, _Made):
-            pending.pop(x.result.decision.id, None)
-
-
-def _insert(engine: Engine, text: bool, batch: Sequence[_Made | _Rated]) -> None:
-    from sqlalchemy import insert
-
-    made = [rows_of(x.query, x.result, x.at, text=text) for x in batch if isinstance(x, _Made)]
-    with engine.begin() as connection:
-        known = _already_there(connection, [r.decision["id"] for r in made])
-        made = list({r.decision["id"]: r for r in made if r.decision["id"] not in known}.values())
-        for name, rows in (
-            ("decisions", [r.decision for r in made]),
-            ("attempts", [a for r in made for a in r.attempts]),
-            ("verdicts", [v for r in made for v in r.verdicts]),
-        ):
-            if rows:
-                connection.execute(insert(table(name)), rows)
-        for rated in batch:
-            if isinstance(rated, _Rated):
-                _rate(connection, rated)
-
-
-def _already_there(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Of these decisions, those that a transaction wrote whose success was never heard of."""
-    from sqlalchemy import select
-
-    decisions = table("decisions")
-    if not ids:
-        return set()
-    return set(connection.execute(select(decisions.c.id).where(decisions.c.id.in_(ids))).scalars())
-
-
-def _rate(connection: Connection, rated: _Rated) -> None:
-    from sqlalchemy import insert, select, update
-
-    feedback = table("feedback")
-    mine = feedback.c.decision_id == rated.decision_id
-    given = connection.execute(select(feedback.c.given_at).where(mine)).scalar()
-    values = {"score": rated.score, "given_at": rated.at}
-    if given is None:
-        connection.execute(insert(feedback).values(decision_id=rated.decision_id, **values))
-    elif given <= rated.at:  # the last word counts, whichever process it came through
-        connection.execute(update(feedback).where(mine).values(**values))
-
-
-def _close(writer: Writer[_Made | _Rated], engine: Engine) -> None:
+def _close(writer: Writer[Record], engine: Engine, tallies: Sequence[Tally]) -> None:
     writer.close()
+    for tally in tallies[:1]:  # the first is this process's own
+        if writer.idle and not writer.away:
+            try:
+                sign_off(engine, tally.token)
+                tally.remove()
+            except Exception as error:
+                log.debug("emafusion: the next process that opens the store tidies up, for now: %s", error)
+    for tally in tallies:
+        tally.close()  # what is left, the next process finds
     engine.dispose()

@@ -56,8 +56,18 @@ class TaxonomyClassifier:
         vectors = self._vectors(texts, embeddings)
         probs = self.probabilities(texts, vectors)
         near = self.familiarity(vectors)
-        names = {axis: self.taxonomy.labels(axis) for axis in AXES}
-        return [Labels(names, {axis: probs[axis][row] for axis in AXES}, float(near[row])) for row in range(len(texts))]
+        return [self._labels(probs, row, float(near[row])) for row in range(len(texts))]
+
+    def label(self, text: str, vector: NDArray[np.float32]) -> Labels:
+        """Label one text of known vector (encoder.dim,), without asking how familiar it is."""
+        return self._labels(self._fit.probabilities([text], vector[None]), 0)
+
+    def _labels(self, probs: Mapping[str, _Floats], row: int, familiarity: float = 0.0) -> Labels:
+        return Labels(self._names, {axis: probs[axis][row] for axis in AXES}, familiarity)
+
+    @cached_property
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        return {axis: self.taxonomy.labels(axis) for axis in AXES}
 
     def probabilities(self, texts: Sequence[str], embeddings: ArrayLike | None = None) -> dict[str, _Floats]:
         """Return, for each axis, the probabilities of its labels, shape (n, labels); rows sum to 1."""

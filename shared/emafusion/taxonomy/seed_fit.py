@@ -6,6 +6,7 @@ That of the shipped taxonomy and encoder is shipped too, as `seed_fit.npz`, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -61,7 +62,8 @@ class SeedFit:
         self._bias = np.concatenate([models[axis].bias for axis in AXES])
         widths = [len(models[axis].bias) for axis in AXES]
         self._sharpness = np.repeat([models[axis].sharpness for axis in AXES], widths)
-        self._starts = np.cumsum([0, *widths[:-1]])
+        self._edges = np.cumsum([0, *widths]).tolist()
+        self._starts = np.array(self._edges[:-1])
         self._axis_of = np.repeat(np.arange(len(widths)), widths)
 
     @classmethod
@@ -81,7 +83,7 @@ class SeedFit:
         for start in range(0, len(texts), _CHUNK):
             rows = slice(start, start + _CHUNK)
             found[rows] = self._softmaxes(texts[rows], vectors[rows])
-        return {axis: found[:, self._axis_of == number] for number, axis in enumerate(AXES)}
+        return {axis: found[:, start:end] for axis, (start, end) in zip(AXES, pairwise(self._edges))}
 
     def _softmaxes(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> _Floats:
         looks = _looks(surface_features(texts), self._mean, self._scale)

@@ -101,6 +101,12 @@ class History:
         for candidate, epoch in changes.items():
             self.change(candidate, epoch)
 
+    def carried(self, row: Array, epochs: int) -> Array:
+        """A row as it is to be added to those of an epoch so much later, so that :meth:`now` comes out the same."""
+        out = row * self.memory ** (epochs * EPOCH)
+        out[-4:] = row[-4:] * (self.memory**LEANING_MEMORY) ** (epochs * EPOCH)
+        return out
+
     def change(self, candidate: str, epoch: int) -> None:
         """From this epoch on the candidate is another one: what was learned before counts little."""
         rows = self._candidates.setdefault(candidate, _Rows(row_length(self.width)))

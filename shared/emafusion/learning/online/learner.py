@@ -105,6 +105,10 @@ class OnlineLearner:
         with self._lock:
             return self._history.rows()
 
+    def carried(self, row: Array, epochs: int) -> Array:
+        """A row of sums as it is to be added to those of an epoch so much later, by how this learner forgets."""
+        return self._history.carried(row, epochs)
+
     def forget(self, candidate: str, before: float | None = None) -> None:
         """Forget a candidate, or let what it did before a tick count little and its forecast for nothing sure."""
         with self._lock:

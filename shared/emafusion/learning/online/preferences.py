@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emafusion.learning.online.evidence import log_odds, probability, verdict_evidence
 from emafusion.learning.online.observation import Observation
 
-__all__ = ["Signal", "preference", "signalled"]
+__all__ = ["Signal", "besides", "preference", "signalled"]
 
 Signal: TypeAlias = Literal["rephrased", "retried", "schema_failure"]
 
@@ -83,15 +83,20 @@ def signalled(observation: Observation, signal: Signal, *, present: bool = True)
     candidate look bad.
     """
     if_bad, if_good = SHOWN[signal]
-    llr = float(np.log(if_good / if_bad if present else (1.0 - if_good) / (1.0 - if_bad)))
     prior = log_odds(observation.forecast)
-    heard = observation.judge is not None
-    known = log_odds(observation.judge) - prior if observation.judge is not None else 0.0
-    judge, _ = verdict_evidence(observation.forecast, known + llr)
     # How much the signal can tell: by how much what it leads to differs between a good and a bad answer.
     with_it, without = (
         probability(prior + float(np.log(a / b))) for a, b in ((if_good, if_bad), (1 - if_good, 1 - if_bad))
     )
-    own = (without - with_it) * (if_bad - if_good)
-    weight = 1.0 - (1.0 - own) * (1.0 - observation.weight * heard)
-    return replace(observation, judge=judge, weight=weight)
+    heard = replace(observation, judge=with_it if present else without, weight=(without - with_it) * (if_bad - if_good))
+    return besides(observation, heard)
+
+
+def besides(observation: Observation, also: Observation) -> Observation:
+    """The observation with the evidence of another one of the same answer added to its own, as independent of it."""
+    if observation.judge is None or also.judge is None:
+        said = observation if also.judge is None else also
+        return replace(observation, judge=said.judge, weight=said.weight)
+    llr = log_odds(observation.judge) + log_odds(also.judge) - 2.0 * log_odds(observation.forecast)
+    judge, _ = verdict_evidence(observation.forecast, llr)
+    return replace(observation, judge=judge, weight=1.0 - (1.0 - also.weight) * (1.0 - observation.weight))

@@ -1,35 +1,20 @@
-"""The tables, and the numbered versions of their schema.
-
-A version is a function that brings the tables of the version before it up to its own; a database remembers which it
-has had. To change the schema: change the tables, append a version, never edit one that was released.
-"""
+"""Version 1: decisions, attempts, verdicts, and one score a decision. Frozen, as every version that was released."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timezone
-from functools import cache
 from typing import TYPE_CHECKING
 
-from emafusion.errors import ConfigError
-
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, MetaData, Table
+    from sqlalchemy import Connection
 
-__all__ = ["VERSION", "migrate", "table"]
+__all__ = ["upgrade"]
 
 
-@cache
-def _metadata() -> MetaData:
+def upgrade(connection: Connection) -> None:
+    """Make the tables."""
     from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Integer, MetaData, String, Table, Text
 
     metadata = MetaData()
-    Table(
-        "schema_version",
-        metadata,
-        Column("version", Integer, primary_key=True, autoincrement=False),
-        Column("applied_at", DateTime, nullable=False),
-    )
     Table(
         "decisions",
         metadata,
@@ -98,41 +83,4 @@ def _metadata() -> MetaData:
         Column("score", Float, nullable=False),
         Column("given_at", DateTime, nullable=False),  # UTC
     )
-    return metadata
-
-
-def table(name: str) -> Table:
-    """The table of that name."""
-    return _metadata().tables[name]
-
-
-def _first(connection: Connection) -> None:
-    _metadata().create_all(connection, checkfirst=True)
-
-
-_VERSIONS: tuple[Callable[[Connection], None], ...] = (_first,)
-VERSION = len(_VERSIONS)
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the database to the newest version.
-
-    Raises
-    ------
-    ConfigError
-        If it was written by a newer version of the package.
-    """
-    from sqlalchemy import func, insert, select
-
-    versions = table("schema_version")
-    versions.create(connection, checkfirst=True)
-    now = connection.execute(select(func.max(versions.c.version))).scalar() or 0
-    if now > VERSION:
-        raise ConfigError(
-            f"the store has schema version {now}, but this version of emafusion only knows {VERSION}: "
-            "install the newer emafusion that wrote it, or name another store"
-        )
-    for number in range(now + 1, VERSION + 1):
-        _VERSIONS[number - 1](connection)
-        applied = datetime.now(timezone.utc).replace(tzinfo=None)
-        connection.execute(insert(versions).values(version=number, applied_at=applied))
+    metadata.create_all(connection)

@@ -1,0 +1,114 @@
+"""`Steered`: what both adapters let a user tell their model while it serves: feedback, and another pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emafusion.config import Price
+    from emafusion.fusion import Fusion
+    from emafusion.learning.online.preferences import Signal
+
+__all__ = ["Steered"]
+
+
+class Steered:
+    """Mixed into an adapter's model; delegates to its :class:`~emafusion.fusion.Fusion`.
+
+    ``decision_id`` is the ``"id"`` of the decision that every answer carries.
+    """
+
+    __slots__ = ()
+
+    @property
+    def fusion(self) -> Fusion:
+        """The core behind this model: pool, decisions, store, learning, budgets."""
+        raise NotImplementedError
+
+    def _pool_changed(self) -> None:
+        """Renew what was derived from the pool."""
+
+    def feedback(
+        self,
+        decision_id: str,
+        score: float | None = None,
+        *,
+        thumbs: bool | None = None,
+        truth: str | None = None,
+        preferred: str | None = None,
+        over: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Tell how good an answer was, now or later, from this process or (with a store) another.
+
+        Exactly one of ``score``, ``thumbs``, ``truth`` and ``preferred`` with ``over``. The last word counts.
+
+        Parameters
+        ----------
+        score
+            From 0 (bad) to 1 (good).
+        thumbs
+            Up or down.
+        truth
+            The true answer: every candidate's answer is graded by it.
+        preferred, over
+            Names of two candidates that both answered: the answer of the first was the better one.
+        key
+            Identity of this piece of feedback; the same key again replaces it.
+
+        Raises
+        ------
+        emafusion.errors.ConfigError
+            If it makes no sense, the decision is unknown, or a truth cannot be compared with the answers.
+        """
+        self.fusion.feedback(decision_id, score, thumbs=thumbs, truth=truth, preferred=preferred, over=over, key=key)
+
+    def signal(self, decision_id: str, signal: Signal) -> None:
+        """Tell of a reaction that speaks against an answer, without being sure.
+
+        Parameters
+        ----------
+        signal
+            "schema_failure" (what came after could not use it), "retried" or "rephrased" (the user asked again).
+
+        Raises
+        ------
+        emafusion.errors.ConfigError
+            If the decision is unknown.
+        """
+        self.fusion.signal(decision_id, signal)
+
+    def add_candidate(self, candidate: Any) -> None:
+        """Choose among one more from the next request on; given as in the list of candidates.
+
+        A router that was fitted without it forecasts it by its price and the kind of question until more is known.
+
+        Raises
+        ------
+        emafusion.errors.ConfigError, emafusion.errors.PriceError
+            If its name is taken, or its price is unknown.
+        """
+        self.fusion.add_candidate(candidate)
+        self._pool_changed()
+
+    def remove_candidate(self, name: str) -> None:
+        """Ask it no more, and forget what was learned of it; requests under way may still end with it.
+
+        Raises
+        ------
+        emafusion.errors.ConfigError
+            If there is none of that name, it is the last, or it is the objective's reference.
+        """
+        self.fusion.remove_candidate(name)
+        self._pool_changed()
+
+    def set_price(self, name: str, price: Price) -> None:
+        """Reckon with a new price, in USD per million tokens, from the next request on.
+
+        Raises
+        ------
+        emafusion.errors.ConfigError
+            If there is no candidate of that name.
+        """
+        self.fusion.set_price(name, price)
+        self._pool_changed()
