@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 SURE = 1.2
 """Log-odds that a verdict is taken to be right with: the shipped weight of an `LLMJudge`, right in 77 of 100 cases."""
 RIGHT = 1.0 / (1.0 + np.exp(-SURE))
+AUDITS = 3.5
+"""Times the setting that the learner audits on a stream of about 1,700 queries, most of it at the beginning."""
 ACCURACY = (0.75, 0.80)
 """Between which the judge's true accuracy lies; nobody is told it."""
 
@@ -96,8 +98,11 @@ class World:
         return np.asarray(np.where(self.there, self.stream.score - self.stream.cost / self.value, np.nan))
 
     def quality(self, i: int, j: int) -> float:
-        """What is told of an answer: the truth where it is audited, else the verdict made unbiased."""
-        if self.audits[i] < self.audit:
+        """What the baselines are told of an answer: the truth where it is audited, else the verdict made unbiased.
+
+        They get as many audits, evenly spread, as the learner asks for on the whole of a stream.
+        """
+        if self.audits[i] < AUDITS * self.audit:
             return float(self.stream.score[i, j])
         return float((self.said[i, j] - (1.0 - RIGHT)) / (2.0 * RIGHT - 1.0))
 

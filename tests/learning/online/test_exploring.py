@@ -14,7 +14,9 @@ P, COST = np.array([0.8, 0.75, 0.6, 0.9]), np.array([0.01, 0.02, 0.0, 2.0])
 
 
 def standing(heard: float | list[float], newcomer: tuple[int, ...] = (), m: int = 4) -> Standing:
-    return Standing(np.full(m, 0.1), np.broadcast_to(np.asarray(heard, float), m), np.isin(np.arange(m), newcomer))
+    return Standing(
+        np.full(m, 0.1), np.full(m, 10.0), np.broadcast_to(np.asarray(heard, float), m), np.isin(np.arange(m), newcomer)
+    )
 
 
 @given(
@@ -29,7 +31,7 @@ def test_propensities_are_probabilities_of_those_that_are_allowed(
     first: int, p: list[float], heard: list[float], new: list[bool], allowed: list[bool], exploration: float
 ) -> None:
     allowed[first] = True
-    known = Standing(np.full(4, 0.1), np.array(heard), np.array(new))
+    known = Standing(np.full(4, 0.1), np.full(4, 10.0), np.array(heard), np.array(new))
     chances = propensities(first, p, COST, 1.0, known, Learning(exploration=exploration), allowed)
     assert chances.sum() == pytest.approx(1.0)
     assert chances.min() >= 0.0

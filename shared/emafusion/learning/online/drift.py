@@ -16,15 +16,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.learning.online.observation import LEAST_WEIGHT, Observation
+from emafusion.learning.online.observation import Observation
 from emafusion.learning.online.posterior import NOISE
 
 __all__ = ["Alarm", "DriftWatch"]
 
 Array = NDArray[np.float64]
 
-ALLOWANCE, THRESHOLD = 0.35, 10.0
-"""Of the Page-Hinkley test, in standard deviations: a false alarm about every 10,000 answers, by Siegmund's formula."""
+ALLOWANCE, THRESHOLD = 0.35, 12.0
+"""Of the Page-Hinkley test, in standard deviations: a false alarm about every 20,000 answers, by Siegmund's formula."""
+CUT_OFF = 4.0
+PRESUMED = 20.0
+"""Answers for which the standard deviation that the model presumes counts, beside the one that is seen."""
 CONFIDENCE = 0.002
 """Of ADWIN."""
 KEPT = 400
@@ -138,17 +141,28 @@ class _Answers:
     def __init__(self, river: Any) -> None:
         self._abrupt = river.PageHinkley(min_instances=LEAST_ANSWERS, delta=ALLOWANCE, threshold=THRESHOLD, alpha=1.0)
         self._creeping = river.ADWIN(delta=CONFIDENCE, clock=8)
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
         self._kept: deque[tuple[float, float, float, float]] = deque(maxlen=KEPT)
 
     def hear(self, observation: Observation) -> Alarm | None:
-        quality, weight = _quality(observation)
-        surprise = float(np.clip((quality - observation.forecast) * np.sqrt(weight / NOISE), -4.0, 4.0))
+        truth = observation.truth
+        quality, weight = observation.as_judged() if truth is None else (truth, 1.0)
+        surprise = self._standardised((quality - observation.forecast) * float(np.sqrt(weight / NOISE)))
         self._kept.append((observation.tick, quality, weight, surprise))
         self._abrupt.update(surprise)
-        self._creeping.update(0.5 + surprise / 8.0)
+        self._creeping.update(0.5 + surprise / (2.0 * CUT_OFF))
         if not (self._abrupt.drift_detected or self._creeping.drift_detected):
             return None
         return self._alarm(observation)
+
+    def _standardised(self, surprise: float) -> float:
+        """In standard deviations as they are seen: judges err more, or less, than the forecast lets expect."""
+        self._count += 1
+        step = surprise - self._mean
+        scale = np.sqrt((PRESUMED + self._squares) / (PRESUMED + self._count - 1))
+        self._mean += step / self._count
+        self._squares += step * (surprise - self._mean)
+        return float(np.clip(surprise / scale, -CUT_OFF, CUT_OFF))
 
     def _alarm(self, observation: Observation) -> Alarm | None:
         """What changed, cut where the surprises before and after differ most for their number."""
@@ -169,15 +183,6 @@ class _Answers:
         return Alarm(
             "quality", observation.candidate, before, after, float(ticks[cut]), float(observation.tick), n - cut
         )
-
-
-def _quality(observation: Observation) -> tuple[float, float]:
-    """Unbiased estimate of an answer's quality, and how much it tells."""
-    if observation.truth is not None:
-        return observation.truth, 1.0
-    assert observation.judge is not None
-    weight = min(max(observation.weight, LEAST_WEIGHT), 1.0)
-    return observation.forecast + (observation.judge - observation.forecast) / weight, weight
 
 
 class _Traffic:

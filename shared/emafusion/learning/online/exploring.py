@@ -15,15 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from emafusion.learning.online.settings import Learning
 
-__all__ = ["Chosen", "Standing", "best_probabilities", "choose", "propensities"]
+__all__ = ["ENOUGH", "Chosen", "Standing", "best_probabilities", "choose", "propensities"]
 
 Array = NDArray[np.float64]
 
-ENOUGH = 5.0
-"""Answers after which a candidate is known well enough, each counted by how much it told: some 15 that a usual judge
-has seen."""
-ENOUGH_OF_A_NEWCOMER = 30.0
-"""The same of one that joined a pool that was being served: there is only it to learn about."""
+LEAST_ENOUGH, ENOUGH = 5.0, 30.0
+"""Answers, each counted by how much it told, after which a candidate is known well enough: as many as its forecast
+counts for, within these bounds, and the most for one that joined a pool that was being served."""
 WELCOME = 0.5
 """Share of the requests that a newcomer gets first, shrinking as it becomes known: it need not look promising."""
 EVEN = 0.2
@@ -40,6 +38,8 @@ class Standing:
     ----------
     sd
         Standard deviation of its probability of a good answer, as far as candidates' errors are not shared.
+    presumed
+        Answers that its forecast counts for.
     heard
         Answers that evidence was heard on, each counted by how much it told.
     newcomer : bool
@@ -47,6 +47,7 @@ class Standing:
     """
 
     sd: Array
+    presumed: Array
     heard: Array
     newcomer: NDArray[np.bool_]
 
@@ -108,7 +109,7 @@ def propensities(
         best[first] = 0.0
         even = others / others.sum()
         aimed = best / best.sum() if best.sum() > 1e-9 else even
-        enough = np.where(standing.newcomer, ENOUGH_OF_A_NEWCOMER, ENOUGH)
+        enough = np.where(standing.newcomer, ENOUGH, np.clip(standing.presumed, LEAST_ENOUGH, ENOUGH))
         unknown = np.maximum(1.0 - standing.heard / enough, 0.0)
         out = settings.exploration * (EVEN * even + (1.0 - EVEN) * aimed)
         likely = best * unknown

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNAUDITED", "Leaning"]
+__all__ = ["Leaning"]
 
 Array = NDArray[np.float64]
 
@@ -31,11 +31,13 @@ UNAUDITED = float(BELIEF @ DIFFERENCES**2)
 class Leaning:
     """Mean and variance of what judges add to the quality of each candidate, (m,) each.
 
-    ``variance`` is that around the common error: what all candidates share does not choose between them.
+    ``variance`` is that around the common error: what all candidates share does not choose between them. ``audited``
+    counts the audits behind it, each by how much its evidence tells.
     """
 
     mean: Array
     variance: Array
+    audited: Array
 
     @classmethod
     def of(cls, pairs: Array, noise: float) -> Leaning:
@@ -55,4 +57,4 @@ class Leaning:
         means = common + shrunk * (error - common)
         mean = (belief * means).sum(0)
         variance = (belief * (own * (1.0 - shrunk) + (means - mean) ** 2)).sum(0)
-        return cls(mean, variance)
+        return cls(mean, variance, precision * noise)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.learning.online.exploring import ENOUGH_OF_A_NEWCOMER, Standing
+from emafusion.learning.online.exploring import ENOUGH, Standing
 from emafusion.learning.online.history import History
-from emafusion.learning.online.leaning import UNAUDITED
 from emafusion.learning.online.observation import EPOCH, Observation, sureness
 from emafusion.learning.online.posterior import NOISE, Posterior
 from emafusion.learning.online.reduction import Reduction
@@ -31,8 +30,9 @@ LOW, HIGH = 0.005, 0.995
 SMOOTHING = 0.05
 AUDITS_OF_A_NEWCOMER = 0.3
 """Share of a newcomer's first answers that are audited, shrinking as it becomes known."""
-AUDITS_AT_FIRST = 4.0
-"""Times the usual share of audits that a candidate gets on top while nothing is known of judges' leaning to it."""
+AUDITS_AT_FIRST, ENOUGH_AUDITS = 9.0, 12.0
+"""Times the usual share of audits that a candidate gets on top at first, shrinking until it has had so many, each
+counted by how much its evidence told: some 30 where a usual judge was heard."""
 
 
 class OnlineLearner:
@@ -157,7 +157,8 @@ class OnlineLearner:
     def standing(self, names: tuple[str, ...]) -> Standing:
         """How much is known of these candidates."""
         posterior = self._known(names).posterior
-        return Standing(np.sqrt(posterior.own), posterior.heard, np.array([n in self._newcomers for n in names]))
+        new = np.array([n in self._newcomers for n in names])
+        return Standing(np.sqrt(posterior.own), posterior.presumed, posterior.heard, new)
 
     def audit_chance(self, candidate: str, names: tuple[str, ...]) -> float:
         """Probability with which an answer of this candidate is to be audited.
@@ -168,10 +169,10 @@ class OnlineLearner:
         if candidate not in names or not self.settings.audit:
             return self.settings.audit
         posterior, j = self._known(names).posterior, names.index(candidate)
-        unknown = min(float(posterior.leaning.variance[j]) / UNAUDITED, 1.0)
+        unknown = max(1.0 - float(posterior.leaning.audited[j]) / ENOUGH_AUDITS, 0.0)
         chance = min(self.settings.audit * (1.0 + AUDITS_AT_FIRST * unknown), 1.0)
         if candidate in self._newcomers:
-            chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH_OF_A_NEWCOMER))
+            chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH))
         return chance
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:

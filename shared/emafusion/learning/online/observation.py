@@ -83,25 +83,32 @@ class Observation:
             return np.zeros(row_length(len(self.features) + 1))
         x = self.design()
         known = GAMMA ** (self.tick // EPOCH * EPOCH - self.tick)
-        # The evidence moves the forecast by the share ``informative`` of what the truth is expected to move it, with a
-        # variance of ``informative`` f (1 - f), against the 1 / 4 at most of the truth.
-        informative = min(max(self.weight, LEAST_WEIGHT), 1.0)
-        surer = 0.25 / max(self.forecast * (1.0 - self.forecast), LEAST_VARIANCE)
-        moved = 0.0 if self.judge is None else self.judge - self.forecast
+        quality, tells = self.as_judged()
         judged, leaning, pairs = np.zeros(len(x)), 0.0, np.zeros(4)
         if self.truth is None:
-            weight, residual = informative * surer * known, moved * surer * known
+            weight = tells * known
+            residual = weight * (quality - self.forecast)
             judged, leaning = weight * x, residual
         else:
             weight, residual = known, (self.truth - self.forecast) * known
             if self.judge is not None:
                 propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
-                each = informative * surer / propensity
-                error = moved / informative - (self.truth - self.forecast)
+                each, error = tells / propensity, quality - self.truth
                 pairs = np.array([each, each / propensity, each * error, each * error**2])
         heard = np.asarray(max(weight / known, LEAST_HEARD))
         parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), heard, pairs)
         return Sums(*parts).pack()
+
+    def as_judged(self) -> tuple[float, float]:
+        """Estimate of the quality by the evidence alone, unbiased whatever the forecast, and how much it tells.
+
+        The evidence moves the forecast f by the share ``weight`` of what the truth is expected to move it, and with a
+        variance of ``weight`` f (1 - f), against the 1 / 4 at most of the truth, which tells 1.
+        """
+        weight = min(max(self.weight, LEAST_WEIGHT), 1.0)
+        moved = 0.0 if self.judge is None else self.judge - self.forecast
+        surer = 0.25 / max(self.forecast * (1.0 - self.forecast), LEAST_VARIANCE)
+        return self.forecast + moved / weight, weight * surer
 
     def design(self) -> NDArray[np.float64]:
         """The features, and how sure the forecast was: (d + 1,)."""

@@ -47,6 +47,8 @@ class Posterior:
         judges lean is not in it.
     prior : (m, p)
         Variances before any answer.
+    presumed : (m,)
+        Answers that a candidate's forecast counts for.
     heard : (m,)
         Answers that evidence was heard on, each counted by how much it told; hardly forgotten.
     leaning
@@ -57,6 +59,7 @@ class Posterior:
     covariance: Array
     prior: Array
     own: Array
+    presumed: Array
     heard: Array
     leaning: Leaning
 
@@ -81,7 +84,7 @@ class Posterior:
         reach = np.swapaxes(passed, 1, 2)
         covariance = NOISE * (spread + reach @ common @ passed)
         level = NOISE / (own[:, 0] + sums.gram[:, 0, 0])
-        return cls(mean, covariance, prior, level, sums.heard, leaning)
+        return cls(mean, covariance, prior, level, own[:, 0], sums.heard, leaning)
 
     def correction(self, design: Array) -> tuple[Array, Array]:
         """For rows (m, p), one a candidate: what to add to its forecast, and the share of the variance that is left."""
