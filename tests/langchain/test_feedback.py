@@ -127,7 +127,7 @@ def test_an_answer_is_counted_against_once_however_often_it_fails() -> None:
     again = JsonOutputParser().with_retry(stop_after_attempt=3, wait_exponential_jitter=False)
     for one, parser in ((llm, JsonOutputParser()), (other, again)):
         told = FeedbackCallback(one)
-        nested = RunnablePassthrough() | (one | parser)
+        nested: Runnable[Any, Any] = RunnablePassthrough[Any]() | (one | parser)
         with pytest.raises(OutputParserException):
             nested.invoke(ASK, {"callbacks": [told]})
     assert heard(llm).judge == pytest.approx(heard(other).judge)
@@ -135,8 +135,12 @@ def test_an_answer_is_counted_against_once_however_often_it_fails() -> None:
 
 def test_each_attempt_of_a_chain_that_is_retried_has_an_answer_of_its_own() -> None:
     llm, ids = model(BAD, GOOD), list[str]()
-    noted = RunnableLambda(lambda m: ids.append(m.response_metadata["emafusion"]["id"]) or m)  # type: ignore[func-returns-value]
-    chain = (llm | noted | JsonOutputParser()).with_retry(wait_exponential_jitter=False)
+
+    def note(message: Any) -> Any:
+        ids.append(message.response_metadata["emafusion"]["id"])
+        return message
+
+    chain = (llm | note | JsonOutputParser()).with_retry(wait_exponential_jitter=False)
     assert chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]}) == {"city": "Rome"}
     assert [speaks(llm, id) for id in ids] == ["against", "for"]
 
@@ -186,7 +190,7 @@ async def test_what_runs_beside_an_answer_does_not_speak_against_it() -> None:
             pass
         return json.loads("no JSON")
 
-    chain = RunnableParallel(answer=llm, other=RunnablePassthrough() | RunnableLambda(late))
+    chain = RunnableParallel(answer=llm, other=RunnablePassthrough[Any]() | RunnableLambda(late))
     with pytest.raises(json.JSONDecodeError):
         chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) is None
@@ -195,7 +199,7 @@ async def test_what_runs_beside_an_answer_does_not_speak_against_it() -> None:
 @pytest.mark.parametrize("between", [RunnablePassthrough(), StrOutputParser()], ids=["message", "text"])
 def test_what_another_kind_of_model_answered_does_not_speak_against_ours(between: Runnable[Any, Any]) -> None:
     llm, other = model(GOOD), FakeListChatModel(responses=[BAD])
-    chain = llm | StrOutputParser() | other | between | RunnableLambda(lambda m: json.loads(getattr(m, "text", m)))
+    chain = llm | StrOutputParser() | other | between | RunnableLambda(lambda m: json.loads(str(getattr(m, "text", m))))
     with pytest.raises(json.JSONDecodeError):
         chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) is None
