@@ -5,8 +5,6 @@
 No network and no key: both models are played by a few lines of this file. Everything else is what serves in earnest.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import sys
