@@ -17,7 +17,8 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, ValidationError
 
@@ -247,6 +248,37 @@ def test_a_graphs_node_that_cannot_use_the_answer_of_another_speaks_against_it()
     with pytest.raises(OutputParserException):
         graph.compile().invoke({"messages": [HumanMessage(ASK)]}, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) == "against"
+
+
+def test_what_a_tool_raises_does_not_speak_against_the_answer_before_it() -> None:
+    llm = model(GOOD)
+
+    @tool
+    def look_up(city: str) -> str:
+        """Look a city up."""
+        return Place.model_validate_json("the service is down").city
+
+    chain = llm | JsonOutputParser() | look_up
+    with pytest.raises(ValidationError):
+        chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
+    assert speaks(llm) == "for"  # it was parsed
+
+
+def test_an_answer_that_a_tool_asked_for_belongs_to_the_run_above_it() -> None:
+    llm, id = model(BAD), uuid4()
+
+    @tool
+    def ask(question: str, config: RunnableConfig) -> str:
+        """Ask somebody else."""
+        return str(JsonOutputParser().invoke(llm.invoke(question, config), config))
+
+    told = FeedbackCallback(llm)
+    chain: Runnable[Any, Any] = RunnableLambda(lambda question: {"question": question}) | ask
+    with pytest.raises(OutputParserException):
+        chain.invoke(ASK, {"callbacks": [told], "run_id": id})
+    assert speaks(llm) == "against"
+    assert told.create_feedback(id, score=0.0) == answered(llm)
+    assert not told._trace._open
 
 
 # -- feedback by run ---------------------------------------------------------------------------------------------
