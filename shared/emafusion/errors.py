@@ -59,6 +59,24 @@ class NotFittedError(EMAFusionError, ValueError):
     """Something was asked of an estimator before ``fit``."""
 
 
+class NoCandidateFits(EMAFusionError, ValueError):
+    """No candidate can take this request; ``reasons`` says why for each."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        listed = "; ".join(f"{name}: {why}" for name, why in self.reasons.items())
+        super().__init__(f"no candidate can take this request ({listed}); add one that can, or shorten the request")
+
+
+class AllCandidatesFailed(EMAFusionError):
+    """Every candidate that was asked raised; ``errors`` maps each name to its exception."""
+
+    def __init__(self, errors: Mapping[str, Exception]) -> None:
+        self.errors = dict(errors)
+        listed = "; ".join(f"{name}: {type(e).__name__}: {e}" for name, e in self.errors.items())
+        super().__init__(f"every candidate failed ({listed})")
+
+
 class BudgetExceeded(EMAFusionError):
     """What is left of a budget does not pay for a call.
 
@@ -101,21 +119,3 @@ class BudgetExceeded(EMAFusionError):
     def left(self) -> float:
         """USD that were neither spent nor reserved."""
         return max(0.0, self.limit - self.spent - self.reserved)
-
-
-class NoCandidateFits(EMAFusionError, ValueError):
-    """No candidate can take this request; ``reasons`` says why for each."""
-
-    def __init__(self, reasons: Mapping[str, str]) -> None:
-        self.reasons = dict(reasons)
-        listed = "; ".join(f"{name}: {why}" for name, why in self.reasons.items())
-        super().__init__(f"no candidate can take this request ({listed}); add one that can, or shorten the request")
-
-
-class AllCandidatesFailed(EMAFusionError):
-    """Every candidate that was asked raised; ``errors`` maps each name to its exception."""
-
-    def __init__(self, errors: Mapping[str, Exception]) -> None:
-        self.errors = dict(errors)
-        listed = "; ".join(f"{name}: {type(e).__name__}: {e}" for name, e in self.errors.items())
-        super().__init__(f"every candidate failed ({listed})")

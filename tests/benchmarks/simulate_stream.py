@@ -30,6 +30,7 @@ from rich.progress import track
 from rich.table import Table
 
 from emafusion.encoders import default_encoder
+from emafusion.learning.online.drift import DriftWatch
 from emafusion.learning.online.reduction import Reduction
 from emafusion.learning.online.settings import Learning
 from tests.benchmarks.stream_contestants import (
@@ -54,7 +55,7 @@ FAVOURED = ("gemini-1.5-pro", 0.3)
 BEST, CHEAP = ("gpt-4o-2024-05-13", "claude-3-5-sonnet-20240620"), "gpt-4o-mini-2024-07-18"
 PASSES = 3
 """How often the stream of the biased judge is served, each time in a new order: audits are few."""
-EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.1, 0.5, 0.3
+EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.03, 0.5, 0.3
 """Of the baselines: the best of each on the first half (``--tune``)."""
 
 Make = Callable[[World], Contestant]
@@ -117,6 +118,7 @@ def stationary(stream: Stream, value: float, seed: int, learners: dict[str, Make
             reached = np.flatnonzero(mine >= GOAL * theirs)
             out["reached"] = int(reached[0] + WINDOW) if len(reached) else None
             out["late"] = float(utility[-500:].mean() / fitted[-500:].mean())
+            out["audited"] = contestant.audited / len(utility)
             out["false_alarms"] = len(contestant.alarms)
     return out
 
@@ -126,13 +128,13 @@ def collapse(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     world = World.draw(stream, value, seed, 0.01, {})
     at = len(stream) // 2
     out: dict[str, Any] = {}
-    makers: dict[str, Make] = {
+    learners: dict[str, Make] = {
         "EMAFusion": ours,
         "EMAFusion, drift off": partial(ours, drift=False),
         "paretobandit": pareto,
         "LinUCB": linucb,
     }
-    for name, make in makers.items():
+    for name, make in learners.items():
         before = serve(world, make(world))[at - WINDOW : at]
         j = int(np.bincount(before).argmax())
         picks = serve(world.changed(j, at, COLLAPSED), make(world))
@@ -155,11 +157,11 @@ def with_newcomer(stream: Stream) -> Stream:
 def newcomer(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     """Half-way a better and cheaper candidate comes: after how many queries it serves most."""
     at = len(stream) // 2
-    world = World.draw(with_newcomer(stream), value, seed, 0.01, {})
+    world = World.draw(with_newcomer(stream), value, seed, 0.01, {}).joined(at)
     j = len(world.stream.names) - 1
-    world = world.hidden(j, at)
     out: dict[str, Any] = {}
-    for name, make in {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}.items():
+    learners: dict[str, Make] = {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}
+    for name, make in learners.items():
         picks = serve(world, make(world))
         share = np.convolve(picks[at:] == j, np.full(RECENT, 1 / RECENT), "valid")
         adopted = np.flatnonzero(share >= 0.5)
@@ -186,11 +188,26 @@ def biased(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     return out
 
 
+def traffic(stream: Stream, value: float, seed: int) -> dict[str, Any]:
+    """Queries that change half-way to the other side of their first coordinate, and such as do not: alarms."""
+    features = np.array([reduction().features(v) for v in stream.vectors])
+    mixed = features[np.random.default_rng(seed).permutation(len(features))]
+    low = mixed[:, 1] < np.median(mixed[:, 1])
+    watch, steady = DriftWatch(), DriftWatch()
+    alarms = [i for i, row in enumerate(np.concatenate([mixed[low], mixed[~low]])) if watch.meet(row, float(i))]
+    return {
+        "false_alarms": sum(steady.meet(row, float(i)) is not None for i, row in enumerate(mixed)),
+        "before": sum(i < low.sum() for i in alarms),
+        "after": next((int(i - low.sum()) for i in alarms if i >= low.sum()), None),
+    }
+
+
 SCENARIOS: dict[str, Callable[[Stream, float, int], dict[str, Any]]] = {
     "stationary": stationary,
     "collapse": collapse,
     "newcomer": newcomer,
     "biased": biased,
+    "traffic": traffic,
 }
 
 
@@ -238,13 +255,21 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
 
     shown = []
     table = Table(title="From the shipped prior, no labels: utility over that of the router fitted offline")
-    for heading in ("a good answer's worth", "never learning", f"queries until {GOAL:.0%}", "last 500", "false alarms"):
+    for heading in (
+        "a good answer's worth",
+        "never learning",
+        f"queries until {GOAL:.0%}",
+        "last 500",
+        "audited",
+        "false alarms",
+    ):
         table.add_column(heading, justify="right")
     for value in values:
         if rows := of("stationary", value):
             late, idle = interval([r["late"] for r in rows]), interval([r["unlearned"] for r in rows])
             reached = waited([r["reached"] for r in rows], 1500)
-            table.add_row(f"{value:g} USD", idle, reached, late, str(sum(r["false_alarms"] for r in rows)))
+            audited = f"{np.mean([r['audited'] for r in rows]):.1%}"
+            table.add_row(f"{value:g} USD", idle, reached, late, audited, str(sum(r["false_alarms"] for r in rows)))
     shown.append(table)
 
     table = Table(title="Regret against the router fitted offline, in good answers")
@@ -282,6 +307,13 @@ def tables(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int
         if rows := of("biased", value):
             table.add_row(f"{value:g} USD", *(interval([r[n] for r in rows]) for n in first))
     shown.append(table)
+
+    if rows := [r for v in values for r in of("traffic", v)]:
+        table = Table("queries until noticed", "false alarms before", "false alarms in steady traffic")
+        table.title = f"The queries change half-way ({len(rows)} streams)"
+        after = waited([r["after"] for r in rows], 150)
+        table.add_row(after, str(sum(r["before"] for r in rows)), str(sum(r["false_alarms"] for r in rows)))
+        shown.append(table)
     return [t for t in shown if t.row_count]
 
 

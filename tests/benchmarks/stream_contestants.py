@@ -40,27 +40,30 @@ class World:
         USD that a good answer is worth.
     said : bool (n, m)
         Whether the judge would call the answer good.
-    audited : bool (n,)
-        Whether the truth of the answer is told.
+    audits : (n,)
+        What it takes for the truth of an answer to be told: a chance above this.
     audit
-        Probability of that.
+        Usual chance of that.
     there : bool (n, m)
         Which candidates can be asked.
     luck : (n, m)
         What the judge's verdicts were drawn with.
     accuracy
         Of the judge.
+    arrival
+        Place of a candidate that joins late, and when; it is the last.
     """
 
     stream: Stream
     value: float
     said: NDArray[np.bool_]
-    audited: NDArray[np.bool_]
+    audits: Array
     audit: float
     there: NDArray[np.bool_]
     seed: int
     luck: Array
     accuracy: float
+    arrival: tuple[int, int] | None = None
 
     @classmethod
     def draw(cls, stream: Stream, value: float, seed: int, audit: float, favoured: dict[str, float]) -> World:
@@ -68,9 +71,9 @@ class World:
         rng = np.random.default_rng(seed)
         stream = stream.take(rng.permutation(len(stream)))
         accuracy, luck = float(rng.uniform(*ACCURACY)), rng.random(stream.score.shape)
-        audited = rng.random(len(stream)) < audit
+        audits = rng.random(len(stream))
         said = luck < _called_good(stream.score, accuracy) + [favoured.get(name, 0.0) for name in stream.names]
-        return cls(stream, value, said, audited, audit, ~np.isnan(stream.score), seed, luck, accuracy)
+        return cls(stream, value, said, audits, audit, ~np.isnan(stream.score), seed, luck, accuracy)
 
     def changed(self, j: int, at: int, rate: float) -> World:
         """The same, but for candidate ``j``, whose answers are good with probability ``rate`` from ``at`` on."""
@@ -81,11 +84,11 @@ class World:
         said[at:, j] = (self.luck[:, j] < _called_good(score[:, j], self.accuracy))[at:]
         return replace(self, stream=replace(self.stream, score=score), said=said)
 
-    def hidden(self, j: int, until: int) -> World:
-        """The same, but candidate ``j`` comes only at ``until``."""
+    def joined(self, at: int) -> World:
+        """The same, but the last candidate joins only at ``at``."""
         there = self.there.copy()
-        there[:until, j] = False
-        return replace(self, there=there)
+        there[:at, -1] = False
+        return replace(self, there=there, arrival=(there.shape[1] - 1, at))
 
     @property
     def utility(self) -> Array:
@@ -94,7 +97,7 @@ class World:
 
     def quality(self, i: int, j: int) -> float:
         """What is told of an answer: the truth where it is audited, else the verdict made unbiased."""
-        if self.audited[i]:
+        if self.audits[i] < self.audit:
             return float(self.stream.score[i, j])
         return float((self.said[i, j] - (1.0 - RIGHT)) / (2.0 * RIGHT - 1.0))
 
@@ -142,11 +145,15 @@ class Ours:
         self.watch = DriftWatch(active=settings.drift)
         self.rng, self.fitted = np.random.default_rng(seed + 20_000), fitted
         self.alarms: list[Any] = []
+        self.audited = 0
 
     def choose(self, world: World, i: int) -> int:
-        self._before = world.stream.forecast(i, fitted=self.fitted)
+        late = world.arrival
+        absent = late[0] if late and i < late[1] else None
+        self._before = world.stream.forecast(i, fitted=self.fitted, without=absent)
         self._after = self.learner.correct(self._before)
-        names, there = self._before.candidates, world.there[i]
+        names = self._before.candidates
+        there = world.there[i, : len(names)]
         p, cost = np.array(self._after.p_good), np.array(self._after.cost_usd)
         first = int(np.where(there, world.value * p - cost, -np.inf).argmax())
         standing = self.learner.standing(names)
@@ -155,19 +162,23 @@ class Ours:
 
     def learn(self, world: World, i: int, j: int) -> None:
         forecast = self._before.p_good[j]
+        name, names = self._before.candidates[j], self._before.candidates
+        chance = self.learner.audit_chance(name, names)
+        audited = bool(world.audits[i] < chance)
+        self.audited += audited
         judge, weight = verdict_evidence(forecast, SURE if world.said[i, j] else -SURE, SURE)
         observation = Observation(
             decision_id=str(i),
-            candidate=self._before.candidates[j],
+            candidate=name,
             tick=float(i),
             features=self.learner.features(self._before),
             forecast=forecast,
             judge=judge,
-            truth=float(world.stream.score[i, j]) if world.audited[i] else None,
+            truth=float(world.stream.score[i, j]) if audited else None,
             weight=weight,
-            propensity=world.audit if world.audited[i] else 1.0,
+            propensity=chance if audited else 1.0,
         )
-        alarm = self.watch.hear(observation, self._after.p_good[j])
+        alarm = self.watch.hear(observation)
         self.learner.observe([observation])
         if alarm is not None:
             self.alarms.append(alarm)

@@ -74,20 +74,20 @@ class Stream:
         names = tuple(self.names[j] for j in places)
         return Stream(names=names, prices=self.prices[places], vectors=self.vectors, **tables)
 
-    def forecast(self, i: int, *, fitted: bool = False) -> Forecast:
-        """What the router says of query ``i``."""
+    def forecast(self, i: int, *, fitted: bool = False, without: int | None = None) -> Forecast:
+        """What the router says of query ``i``, of all candidates or of all but one."""
         p, spread, cost = (
             (self.fitted, self.fitted_spread, self.fitted_cost)
             if fitted
             else (self.shipped, self.shipped_spread, self.shipped_cost)
         )
-        m = len(self.names)
+        kept = [j for j in range(len(self.names)) if j != without]
         return Forecast(
-            self.names,
-            tuple(p[i].tolist()),
-            tuple(spread[i].tolist()),
-            tuple(cost[i].tolist()),
-            (250.0,) * m,
+            tuple(self.names[j] for j in kept),
+            tuple(p[i, kept].tolist()),
+            tuple(spread[i, kept].tolist()),
+            tuple(cost[i, kept].tolist()),
+            (250.0,) * len(kept),
             embedding=self.vectors[i],
         )
 

@@ -113,6 +113,7 @@ def test_the_order_of_candidates_does_not_matter(p: list[float], order: list[int
     np.testing.assert_allclose(turned, straight[order], atol=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.floats(0.01, 0.99))
 def test_the_chances_of_all_groupings_of_wrong_answers_add_up_to_one(n: int, eps: float) -> None:
     def groupings(k: int) -> list[list[int]]:

@@ -150,7 +150,7 @@ async def test_an_agent_runs_its_loop_on_one_candidate(llm: ChatEMAFusion, moves
 
 
 @paths
-@pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
+@pytest.mark.filterwarnings("ignore:.* has been moved to `langchain.agents`")
 async def test_langgraphs_own_agent_runs_its_loop_on_one_candidate(llm: ChatEMAFusion, moves: tuple[Move, ...]) -> None:
     from langgraph.prebuilt import create_react_agent
 

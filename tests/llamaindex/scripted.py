@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from emafusion.budgets.purse import Allowance
 from emafusion.config import Candidate, Objective, Pool
 from emafusion.engine.drivers import Outcome, Steps
 from emafusion.errors import AllCandidatesFailed
@@ -84,7 +85,7 @@ class ScriptedFusion:
         only: Collection[str] | None = None,
         *,
         key: str | None = None,
-        within: Any = None,
+        within: Allowance | None = None,
     ) -> Steps:
         self.queries.append(query)
         self.objectives.append(objective)

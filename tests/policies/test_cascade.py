@@ -9,7 +9,7 @@ from emafusion.engine.drivers import run
 from emafusion.judges.panel import Belief
 from emafusion.policies.base import Terms
 from emafusion.policies.cascade import CascadeRouting
-from emafusion.policies.moves import Abstain, Move
+from emafusion.policies.moves import Abstain, Move, Try
 from tests.engine.scripted import ScriptedTransport, ask, candidate, fusion
 
 ESSAY = ask("Explain to a colleague why our quarterly report should not bury the loss in a footnote.")
@@ -96,3 +96,20 @@ def test_with_the_choice_confined_only_that_candidate_is_asked() -> None:
     move: Move = policy.next_move(belief, Terms(1.0, only=("mid",)))
     assert not isinstance(move, Abstain)
     assert move.candidates == ("mid",)  # type: ignore[union-attr]
+
+
+def test_an_allowance_leaves_the_calls_that_it_pays_for_and_the_cheapest_at_least() -> None:
+    one = fusion(judges=())
+    query = ask()
+    belief = one.engine.panel.begin(query, one.router.forecast(query), one.pool.names, one.engine.model)
+    small, mid = belief.cost[belief.index("small")], belief.cost[belief.index("mid")]
+
+    def first(allowance: float, only: tuple[str, ...] = ()) -> str:
+        move = one.engine.policy.next_move(belief, Terms(100.0, only=only, allowance=allowance))
+        assert isinstance(move, Try)
+        return move.candidates[0]
+
+    assert first(float("inf")) == "big"
+    assert first(float(mid)) == "mid"
+    assert first(float(small) / 2) == "small"
+    assert first(float(small) / 2, only=("big",)) == "small"

@@ -107,3 +107,14 @@ def test_paces_of_more_budgets_than_anyone_has_are_let_go_but_never_one_in_use()
 
 def test_a_curve_survives_the_way_to_json_and_back() -> None:
     assert Curve.from_config(curve().to_config()) == curve()
+
+
+def test_a_budget_in_debt_allows_calls_of_one_budget_each() -> None:
+    trade_off, objective = TradeOff(POOL, curve()), Objective(usd_per_query=1e-3)
+    assert trade_off.terms(objective).allowance == np.inf
+    trade_off.settle(objective, 0.1)
+    assert trade_off.terms(objective).allowance == 1e-3
+    poor = TradeOff(POOL, curve(quality=(0.5,) * 9, advantage=(-1.0,) * 9))
+    poor.settle(objective, 0.1)
+    assert poor.terms(objective).only != ()
+    assert poor.terms(objective).allowance == 1e-3

@@ -14,7 +14,7 @@ PATTERNS = {
     "code": r"```|\b(?:def|class|return|import|print|function|const|var|void|assert|elif|SELECT|fn)\b(?=[ (\n])"
     r"|[;{}][ \t]*\n|==",
     "calls": r"\b\w+(?:\.\w+)*\((?=[^)\s])",
-    "formula": r"\\(?:frac|sqrt|sum|int|begin|le|ge|cdot|log|sin|cos|[\\[(])|\$[^$\n]+\$|\^\{?\w",
+    "formula": r"\\(?:frac|sqrt|sum|int|begin|le|ge|cdot|log|sin|cos|[\[(])|\$[^$\n]+\$|\^\{?\w",
     "numbers": r"\d+(?:[.,]\d+)*",
     "options": r"(?m:(?:(?<=^)|(?<=[\s(]))\(?[A-Ja-jА-Г1-9](?:\)|[.:]\s)(?=\s*\S))",
     "json_keys": r'"[\w$.-]+"\s*:',

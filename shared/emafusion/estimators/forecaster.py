@@ -91,6 +91,9 @@ class Forecaster:
         ValueError
             If shapes disagree, a number is out of range, or fewer than two distinct queries have a score.
         """
+        # Loaded first, for the limit on threads holds for what is loaded: else a first fit differs from a second one.
+        import sklearn.ensemble
+        import sklearn.utils.extmath  # noqa: F401
         from threadpoolctl import threadpool_limits
 
         scores, in_tok, out_tok = (np.asarray(table, dtype=np.float64) for table in (scores, in_tok, out_tok))

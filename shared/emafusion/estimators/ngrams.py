@@ -125,7 +125,7 @@ def ngram_counts(texts: Sequence[str]) -> Counts:
 
 
 def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
-    return (_mix(hashes) >> np.uint64(64 - bits)).view(np.int64)
+    return np.asarray((_mix(hashes) >> np.uint64(64 - bits)).view(np.int64))
 
 
 def _apart(

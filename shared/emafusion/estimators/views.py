@@ -68,7 +68,7 @@ class Views:
 def unit_rows(matrix: Floats) -> Floats:
     """Scale each row to length one; a row of zeros stays."""
     norms = np.sqrt(np.einsum("ij,ij->i", matrix, matrix))[:, None]
-    return matrix / np.maximum(norms, _TINY)
+    return np.asarray(matrix / np.maximum(norms, _TINY))
 
 
 class ViewBuilder:

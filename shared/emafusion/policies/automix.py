@@ -246,10 +246,8 @@ class AutoMixPolicy:
     @staticmethod
     def _possible(belief: Belief, columns: list[int], terms: Terms) -> tuple[Mask, Mask]:
         """(1, N) candidates that can be called or were, and answers that can be accepted."""
-        confined = [not terms.only or name in terms.only for name in belief.names]
-        if not (belief.open & np.array(confined)).any() and not belief.usable.any():
-            confined = [True] * len(confined)
-        call = [j >= 0 and bool((belief.open[j] and confined[j]) or belief.ran[j]) for j in columns]
+        admitted = terms.admits(belief)
+        call = [j >= 0 and bool(admitted[j] or belief.ran[j]) for j in columns]
         keep = [j >= 0 and bool(belief.usable[j]) for j in columns]
         return np.array([call]), np.array([keep])
 
@@ -273,7 +271,7 @@ class AutoMixPolicy:
     def _otherwise(self, belief: Belief, terms: Terms) -> Move:
         """No candidate of the chain is left: the best of the others, or of the answers so far."""
         if belief.open.any() and not belief.usable.any():
-            utility = np.where(belief.open, terms.value * belief.p - belief.cost, -np.inf)
+            utility = np.where(terms.admits(belief), terms.value * belief.p - belief.cost, -np.inf)
             name = belief.names[int(utility.argmax())]
             reason = (
                 f"no candidate that AutoMix was fitted for is left; {name} is expected to be worth most of the others"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emafusion.judges.panel import Belief
 from emafusion.policies.moves import Move
@@ -26,12 +30,28 @@ class Terms:
         Name of that candidate.
     only
         Candidates to which the choice is confined (the guard found that deviating from them does not pay); empty: all.
+    allowance
+        USD: calls that are expected to cost more are not made, but for the cheapest of all where nothing has answered.
     """
 
     value: float
     floor: float | None = None
     reference: str | None = None
     only: tuple[str, ...] = ()
+    allowance: float = math.inf
+
+    def admits(self, belief: Belief) -> NDArray[np.bool_]:
+        """Candidates that may be called, (m,): open ones that are among ``only`` and within the allowance.
+
+        Where that leaves nobody and there is no answer yet: any, if the allowance permits, else the cheapest.
+        """
+        only = np.array([not self.only or name in self.only for name in belief.names])
+        affordable = np.asarray(belief.open & (belief.cost <= self.allowance))
+        if (affordable & only).any() or belief.usable.any():
+            return np.asarray(affordable & only)
+        if not affordable.any() and belief.open.any():
+            affordable[int(np.where(belief.open, belief.cost, np.inf).argmin())] = True
+        return affordable
 
 
 class Policy(Protocol):

@@ -92,11 +92,11 @@ class CascadeRouting:
             if ask is not None:
                 return ask
         elif self.panel.judges and not belief.ran.any():
-            judged = self._judged_draft(belief, problem, solved)
+            judged = self._judged_draft(belief, terms, problem, solved)
             if judged is not None:
                 return judged
         if action == STOP and best < 0:
-            action = self._least_loss(belief, problem, solved)
+            action = self._least_loss(problem, solved)
         if action != STOP:
             return self._try(belief, solved, action)
         return self._accept(belief, solved, best)
@@ -125,10 +125,7 @@ class CascadeRouting:
         n = 1 if llr is None else len(llr)
         if llr is not None:
             evidence = replace(evidence.take(np.zeros(n, dtype=np.int64)), llr=llr)
-        open_ = belief.open
-        if terms.only:
-            wanted = open_ & np.array([name in terms.only for name in belief.names])
-            open_ = wanted if wanted.any() or belief.usable.any() else open_
+        open_ = terms.admits(belief)
         # When every answer so far is unusable the best of them still beats none at all once nothing is left to try.
         usable = belief.usable if belief.usable.any() or open_.any() else belief.ran
 
@@ -151,7 +148,8 @@ class CascadeRouting:
         found: tuple[float, Ask] | None = None
         p = float(solved.confidence[0, best])
         for judge, _, cost in self.panel.available(belief, author):
-            if terms.value - cost - solved.worth[0] <= LEAST_GAIN:  # it could not make an answer more than good
+            # The first could not make an answer more than good.
+            if terms.value - cost - solved.worth[0] <= LEAST_GAIN or cost > terms.allowance:
                 continue
             strength = self.panel.strength(belief, judge, author)
             llr = np.repeat(problem.evidence.llr, 2, 0)
@@ -167,7 +165,7 @@ class CascadeRouting:
                 found = float(gain), Ask((judge,), author, reason)
         return found[1] if found else None
 
-    def _judged_draft(self, belief: Belief, problem: Problem, solved: Plan) -> Try | None:
+    def _judged_draft(self, belief: Belief, terms: Terms, problem: Problem, solved: Plan) -> Try | None:
         """The candidate worth trying because a judge will look at its answer, if that beats the plan without judges.
 
         The lattice knows candidates alone, so a draft and its verdict are foreseen here, one step deep.
@@ -181,7 +179,7 @@ class CascadeRouting:
             # However sure the judge will be, an answer is worth no more than a good one.
             if value - float(problem.cost[0, j]) > least
             for judge, _, cost in self.panel.available(belief, belief.names[j])
-            if value - float(problem.cost[0, j]) - cost > least
+            if value - float(problem.cost[0, j]) - cost > least and cost <= terms.allowance
         ]
         if not options:
             return None
@@ -203,10 +201,10 @@ class CascadeRouting:
         return Try((belief.names[j],), reason=reason)
 
     @staticmethod
-    def _least_loss(belief: Belief, problem: Problem, solved: Plan) -> int:
+    def _least_loss(problem: Problem, solved: Plan) -> int:
         """Something must answer, though nothing is worth its cost: the candidate that loses the least."""
         utility = problem.value[0] * solved.confidence[0] - problem.cost[0]
-        return int(np.where(belief.open, utility, -np.inf).argmax())
+        return int(np.where(problem.open[0], utility, -np.inf).argmax())
 
     def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
         name = belief.names[action]

@@ -116,10 +116,10 @@ def _at_hand(
 
     unseen = usable & ~evidence.ran
     if unseen.any():  # as good as they were expected to be, and no evidence
-        best = best_of(unseen, unseen.any(1), -1, False)
+        best = best_of(unseen, np.asarray(unseen.any(1)), -1, False)
     for c in range(-1, order.shape[1]):
         mine = seen & ((label < 0) if c < 0 else (label == order[:, c, None]))
-        there = mine.any(1)
+        there = np.asarray(mine.any(1))
         if there.any():
             best = np.maximum(best, best_of(mine, there, c, True))
     return best

@@ -68,12 +68,14 @@ class Tally:
         out = self._spread * np.log(alpha)[:, None, None]
         out += self._gammas
         out -= log_rising(alpha, int(self.ran[-1])).take(self._wrong, axis=1)
-        return out
+        return np.asarray(out)
 
     def weights(self, calibration: ConfidenceCalibration) -> tuple[Array, Array, Array]:
         """Weight of the belief, weight of the forecast and what is added (:meth:`ConfidenceCalibration.of_counts`), of
         every candidate in every state, according to whether it was tried there: (k, S) each."""
-        return self._kept(("all", *calibration.slopes_.ravel().tolist()), lambda: self._weights_of_all(calibration))
+        found: tuple[Array, Array, Array]
+        found = self._kept(("all", *calibration.slopes_.ravel().tolist()), lambda: self._weights_of_all(calibration))
+        return found
 
     def _weights_of_all(self, calibration: ConfidenceCalibration) -> tuple[Array, Array, Array]:
         before, after = (calibration.of_counts(self.own, self.ran, ran=ran) for ran in (False, True))
@@ -85,7 +87,8 @@ class Tally:
         in every state, (S,) each."""
         own = np.ones_like(self.ran) if group < 0 else self.sizes[group]
         key = group, ran, *calibration.slopes_[int(ran)].tolist()
-        return self._kept(key, lambda: calibration.of_counts(own, self.ran, ran=ran))
+        found: tuple[Array, Array] = self._kept(key, lambda: calibration.of_counts(own, self.ran, ran=ran))
+        return found
 
     def _kept(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         found = self._weights.get(key)

@@ -8,7 +8,7 @@ quality, and a budget is found by pacing alone.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ FLOOR_VALUE = 100.0
 """Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
 MOST_CARRIED = 4.0
 """Log of the factor by which the value for a budget may be corrected for good."""
+DEBT = 12.0
+"""Budgets of debt beyond which calls are confined: 0.4 % of 3,000 queries."""
+SAVING = 9.0
+"""Budgets that the pacer aims to have left over: 0.3 % of 3,000 queries."""
 MOST_BUDGETS = 1024
 """Budgets of which a pace is kept: a caller may give one with each request."""
 EVIDENCE = 1.0
@@ -109,29 +113,43 @@ class Pacer:
     constraint), plus what that has amounted to over time: where the curve is wrong for good, the first term alone would
     settle at a lasting debt or saving. The second pays it off, at the pace at which the two together do not oscillate
     when cost grows with the square root of value or faster.
+
+    Two things keep what is spent below the budget rather than around it. The value is steered to a saving of ``saving``
+    budgets, not to zero; and while the debt is greater than ``debt`` budgets, calls are confined to those that are
+    expected to cost no more than one, so that it cannot grow but by what forecasts are wrong.
     """
 
-    def __init__(self, budget: float, *, horizon: float = 30.0) -> None:
-        self.budget, self.horizon = budget, horizon
+    def __init__(self, budget: float, *, horizon: float = 30.0, debt: float = DEBT, saving: float = SAVING) -> None:
+        self.budget, self.horizon, self.debt, self.saving = budget, horizon, debt, saving
         self.spent, self.queries, self.carried = 0.0, 0, 0.0
         self._lock = threading.Lock()
 
     def factor(self) -> float:
         """By what to multiply the value now."""
         with self._lock:
-            left, carried = self._left(), self.carried
+            left, carried = self._left() - self._aim(), self.carried
         return float(np.exp(np.clip(left / self.horizon + carried, -7.0, 7.0)))
+
+    def allowance(self) -> float:
+        """USD that a call may be expected to cost now; infinite as long as the debt is small."""
+        with self._lock:
+            return float("inf") if self._left() >= -self.debt else self.budget
 
     def settle(self, cost_usd: float) -> None:
         with self._lock:
             self.spent += cost_usd
             self.queries += 1
-            self.carried += float(np.clip(self._left(), -self.horizon, self.horizon)) / (8.0 * self.horizon**2)
+            left = self._left() - self._aim()
+            self.carried += float(np.clip(left, -self.horizon, self.horizon)) / (8.0 * self.horizon**2)
             self.carried = min(max(self.carried, -MOST_CARRIED), MOST_CARRIED)
 
     def _left(self) -> float:
         """What is left over so far, in budgets of one query."""
         return self.queries - self.spent / self.budget
+
+    def _aim(self) -> float:
+        """The saving that is aimed at, saved up little by little."""
+        return min(self.saving, 0.01 * self.queries)
 
 
 class TradeOff:
@@ -151,7 +169,9 @@ class TradeOff:
         if objective.usd_per_query is not None:
             budget = objective.usd_per_query
             start = self.curve.value_for_budget(budget) if self.curve else UNPACED_VALUE * budget
-            return self._within(budget, Terms(start * self._pacer(budget).factor(), reference=reference))
+            pacer = self._pacer(budget)
+            terms = Terms(start * pacer.factor(), reference=reference, allowance=pacer.allowance())
+            return self._within(budget, terms)
         assert objective.quality_floor is not None
         if self.curve is not None and reference in self.curve.certified:
             key = objective.quality_floor, reference
@@ -196,7 +216,7 @@ class TradeOff:
         if not alone:
             return terms
         best = max(alone, key=lambda n: terms.value * alone[n][1] - alone[n][0])
-        return Terms(terms.value, terms.floor, terms.reference, only=(best,))
+        return replace(terms, only=(best,))
 
     def settle(self, objective: Objective, cost_usd: float) -> None:
         """Tell the pacer what a query cost."""

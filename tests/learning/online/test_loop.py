@@ -194,10 +194,10 @@ def test_what_is_explored_is_logged_with_its_propensities() -> None:
 
 
 def test_audits_ask_the_reference_and_teach_the_truth() -> None:
-    one = fusion(Learning(exploration=0.0, audit=0.5, drift=False))
+    one = fusion(Learning(exploration=0.0, audit=0.05, drift=False))
     decisions = [serve(one, only=None) for _ in range(40)]
     audited = [d for d in decisions if d.audited]
-    assert 8 <= len(audited) <= 32
+    assert 2 <= len(audited) <= 36
     assert {d.audited for d in audited} == {"big"}
     assert any(heard(one, d).truth is not None for d in audited)
 
@@ -308,7 +308,7 @@ def test_many_threads_learn_at_once_and_lose_nothing() -> None:
         w.join()
     assert one.learning is not None
     standing = one.learning.learner().standing(("small",))
-    assert standing.answers[0] > 90
+    assert standing.heard[0] > 90
 
 
 def test_a_store_that_goes_away_costs_no_request(path: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -113,6 +113,6 @@ def test_both_words_give_a_pair_that_weighs_more_the_rarer_it_was_asked_for() ->
 
 
 def test_within_an_epoch_a_later_decision_weighs_more_by_what_forgetting_will_take_from_the_earlier() -> None:
-    early, late = (sums(observation(truth=1.0, tick=t)).answers for t in (EPOCH, EPOCH + 10))
+    early, late = (sums(observation(truth=1.0, tick=t)).gram[0, 0] for t in (EPOCH, EPOCH + 10))
     assert early / late == pytest.approx(GAMMA**10)
     assert observation(tick=EPOCH + 10).key == ("a", 1)

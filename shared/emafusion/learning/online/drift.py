@@ -1,6 +1,7 @@
 """`DriftWatch`: notices that a candidate's quality has changed, or the queries, and says so in words.
 
-Watched is what is left of an answer's quality once its corrected forecast is taken away, in standard deviations. An
+Watched is what is left of an answer's quality once its forecast is taken away, in standard deviations: the forecast
+before any correction, for that does not move while it is learned how far it is off. An
 abrupt change is found by the Page-Hinkley test (Page 1954), a creeping one by ADWIN (Bifet and Gavalda 2007), both of
 `river`; queries by ADWIN on their distance from the mean of the queries so far, and on their leading coordinates.
 """
@@ -93,14 +94,14 @@ class DriftWatch:
     def active(self) -> bool:
         return self._river is not None
 
-    def hear(self, observation: Observation, p_good: float) -> Alarm | None:
-        """Take in an answer that was spoken of; ``p_good`` is what the corrected forecast made of it beforehand."""
+    def hear(self, observation: Observation) -> Alarm | None:
+        """Take in an answer; one that was not spoken of says nothing."""
         if self._river is None or (observation.judge is None and observation.truth is None):
             return None
         name = observation.candidate
         if name not in self._candidates:
             self._candidates[name] = _Answers(self._river)
-        alarm = self._candidates[name].hear(observation, p_good)
+        alarm = self._candidates[name].hear(observation)
         if alarm is not None:
             del self._candidates[name]
             log.warning("emafusion: %s", alarm)
@@ -139,9 +140,9 @@ class _Answers:
         self._creeping = river.ADWIN(delta=CONFIDENCE, clock=8)
         self._kept: deque[tuple[float, float, float, float]] = deque(maxlen=KEPT)
 
-    def hear(self, observation: Observation, p_good: float) -> Alarm | None:
+    def hear(self, observation: Observation) -> Alarm | None:
         quality, weight = _quality(observation)
-        surprise = float(np.clip((quality - p_good) * np.sqrt(weight / NOISE), -4.0, 4.0))
+        surprise = float(np.clip((quality - observation.forecast) * np.sqrt(weight / NOISE), -4.0, 4.0))
         self._kept.append((observation.tick, quality, weight, surprise))
         self._abrupt.update(surprise)
         self._creeping.update(0.5 + surprise / 8.0)

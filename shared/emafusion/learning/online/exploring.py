@@ -20,9 +20,12 @@ __all__ = ["Chosen", "Standing", "best_probabilities", "choose", "propensities"]
 Array = NDArray[np.float64]
 
 ENOUGH = 5.0
-"""Effective answers after which a candidate is known well enough: about 15 that a usual judge has seen."""
-PATIENCE = 50.0
-"""Answers after which it is asked no more often than others, however little they taught."""
+"""Answers after which a candidate is known well enough, each counted by how much it told: some 15 that a usual judge
+has seen."""
+ENOUGH_OF_A_NEWCOMER = 30.0
+"""The same of one that joined a pool that was being served: there is only it to learn about."""
+WELCOME = 0.5
+"""Share of the requests that a newcomer gets first, shrinking as it becomes known: it need not look promising."""
 EVEN = 0.2
 """Part of the exploring that treats all alike, so that no propensity is next to nothing."""
 _GRID = np.linspace(-3.5, 3.5, 25)
@@ -37,15 +40,15 @@ class Standing:
     ----------
     sd
         Standard deviation of its probability of a good answer, as far as candidates' errors are not shared.
-    weight
-        Effective answers learned from, each counted by how much could be learned from it.
-    answers
-        Answers that anything was said of.
+    heard
+        Answers that evidence was heard on, each counted by how much it told.
+    newcomer : bool
+        Whether it joined a pool that was being served.
     """
 
     sd: Array
-    weight: Array
-    answers: Array
+    heard: Array
+    newcomer: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +108,13 @@ def propensities(
         best[first] = 0.0
         even = others / others.sum()
         aimed = best / best.sum() if best.sum() > 1e-9 else even
-        unknown = np.maximum(1.0 - standing.weight / ENOUGH, 0.0) * (standing.answers < PATIENCE)
+        enough = np.where(standing.newcomer, ENOUGH_OF_A_NEWCOMER, ENOUGH)
+        unknown = np.maximum(1.0 - standing.heard / enough, 0.0)
         out = settings.exploration * (EVEN * even + (1.0 - EVEN) * aimed)
-        out = out + (1.0 - settings.exploration) * best * unknown
+        likely = best * unknown
+        welcome = WELCOME * unknown * (others & standing.newcomer)
+        welcome /= max(float(welcome.sum()) / WELCOME, 1.0)
+        out = out + (1.0 - settings.exploration) * (welcome + (1.0 - welcome.sum()) * likely)
     out[first] = 1.0 - out.sum()
     return out
 

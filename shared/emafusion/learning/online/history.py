@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 MOST_EPOCHS = 400
 """Epochs that a candidate keeps; with the usual memory an older one counts for nothing."""
 LEANING_MEMORY = 0.1
-"""Judges change more slowly than candidates, and audits are few: they are forgotten at a tenth of the pace."""
+"""Judges change more slowly than candidates, and audits are few: they are forgotten at a tenth of the pace. So is
+that a candidate was explored, or those that deserve no more use would be explored over and over."""
 DISCOUNT = 0.02
 """What is left of the weight of answers that came before a change of their candidate."""
 
@@ -138,8 +139,10 @@ class History:
         # Within an epoch answers were weighed by GAMMA; another memory applies from the epoch's middle on.
         within = np.minimum(age, EPOCH / 2)
         weight = self.memory ** (age - within) * GAMMA**within
-        weight *= np.where(epochs < rows.changed_at, DISCOUNT, 1.0)
+        since = np.where(epochs < rows.changed_at, DISCOUNT, 1.0)
+        weight *= since
         slow = (self.memory**LEANING_MEMORY) ** age
         total = weight @ table
         total[-4:] = slow @ table[:, -4:]
+        total[-5] = (slow * since) @ table[:, -5]
         return np.asarray(total)

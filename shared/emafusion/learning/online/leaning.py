@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Leaning"]
+__all__ = ["UNAUDITED", "Leaning"]
 
 Array = NDArray[np.float64]
 
-COMMON = 0.15
-"""Standard deviation of the error that all candidates share."""
+COMMON = 0.05
+"""Standard deviation of the error that all share: small, for a candidate that is favoured must not stain the others."""
 DIFFERENCES = np.array([0.03, 0.1, 0.4])
 """Standard deviations of a candidate's error around the common one: judges are fair to most, and unfair to some."""
 BELIEF = np.array([0.6, 0.33, 0.07])
 """How likely each is, before any audit. Judgements."""
+UNAUDITED = float(BELIEF @ DIFFERENCES**2)
+"""Variance of a candidate's error before any audit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,7 @@ class Leaning:
         precision = np.where(heard, total**2 / np.maximum(squares, 1e-12), 0.0) / noise
         error = np.where(heard, errors / np.maximum(total, 1e-12), 0.0)
         own = DIFFERENCES[:, None] ** 2
-        usual = float(BELIEF @ own[:, 0])
-        counts = precision / (1.0 + usual * precision)
+        counts = precision / (1.0 + UNAUDITED * precision)
         common = float((counts * error).sum() / (COMMON**-2 + counts.sum()))
         shrunk = own * precision / (1.0 + own * precision)  # (g, m)
         unfit = (error - common) ** 2 * precision / (1.0 + own * precision)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.learning.online.exploring import Standing
+from emafusion.learning.online.exploring import ENOUGH_OF_A_NEWCOMER, Standing
 from emafusion.learning.online.history import History
+from emafusion.learning.online.leaning import UNAUDITED
 from emafusion.learning.online.observation import EPOCH, Observation, sureness
 from emafusion.learning.online.posterior import NOISE, Posterior
 from emafusion.learning.online.reduction import Reduction
@@ -22,11 +23,16 @@ __all__ = ["OnlineLearner"]
 Array = NDArray[np.float64]
 
 USUAL_SPREAD = 0.15
+"""Standard deviation of a forecast for which ``prior_strength`` is meant."""
 LEAST_SPREAD = 0.03
 CHANGED_SPREAD = 0.35
 """Standard deviation of the forecast of a candidate that was seen to change: it may now be anything."""
 LOW, HIGH = 0.005, 0.995
 SMOOTHING = 0.05
+AUDITS_OF_A_NEWCOMER = 0.3
+"""Share of a newcomer's first answers that are audited, shrinking as it becomes known."""
+AUDITS_AT_FIRST = 4.0
+"""Times the usual share of audits that a candidate gets on top while nothing is known of judges' leaning to it."""
 
 
 class OnlineLearner:
@@ -55,7 +61,9 @@ class OnlineLearner:
         self._history = History(reduction.width + 1, self.settings.memory)
         self._lock = threading.Lock()
         self._spread: dict[str, float] = {}
-        self._cache: tuple[tuple[str, ...], Posterior] | None = None
+        self._pool: tuple[str, ...] | None = None
+        self._newcomers: set[str] = set()
+        self._snapshot: _Snapshot | None = None
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -112,8 +120,8 @@ class OnlineLearner:
 
     def _learned(self) -> None:
         """Have the next request find the corrections ready, rather than wait for them."""
-        if self._cache is not None:
-            self._refresh(self._cache[0])
+        if self._snapshot is not None:
+            self._refresh(self._snapshot.names)
 
     def changes(self) -> dict[str, int]:
         """Candidate -> epoch in which it was seen to change, of those that did."""
@@ -130,15 +138,15 @@ class OnlineLearner:
         """The forecast with ``p_good`` and ``spread`` as answers have shown them to be; the rest as it was."""
         names = forecast.candidates
         p, spread = np.array(forecast.p_good), np.array(forecast.spread)
-        posterior = self._posterior(names, spread)
+        self._meet(forecast)
+        known = self._known(names)
         features = self.features(forecast)
         design = np.empty((len(names), len(features) + 1))
         design[:, :-1], design[:, -1] = features, sureness(p)
-        added, left = posterior.correction(design)
+        added, left = known.posterior.correction(design)
         corrected = np.clip(p + added, LOW, HIGH)
-        changed = self._history.changes()
-        if changed:
-            spread = np.maximum(spread, [CHANGED_SPREAD if n in changed else 0.0 for n in names])
+        if known.changed:
+            spread = np.maximum(spread, [CHANGED_SPREAD if n in known.changed else 0.0 for n in names])
         return replace(
             forecast,
             p_good=tuple(corrected.tolist()),
@@ -148,32 +156,60 @@ class OnlineLearner:
 
     def standing(self, names: tuple[str, ...]) -> Standing:
         """How much is known of these candidates."""
-        posterior = self._posterior(names)
-        return Standing(np.sqrt(posterior.own), posterior.weight, posterior.answers)
+        posterior = self._known(names).posterior
+        return Standing(np.sqrt(posterior.own), posterior.heard, np.array([n in self._newcomers for n in names]))
+
+    def audit_chance(self, candidate: str, names: tuple[str, ...]) -> float:
+        """Probability with which an answer of this candidate is to be audited.
+
+        It starts at several times the setting, and falls to it as it becomes known how far judges favour the candidate;
+        a newcomer's first answers are audited oftener still, for judges alone would take long to make it known.
+        """
+        if candidate not in names or not self.settings.audit:
+            return self.settings.audit
+        posterior, j = self._known(names).posterior, names.index(candidate)
+        unknown = min(float(posterior.leaning.variance[j]) / UNAUDITED, 1.0)
+        chance = min(self.settings.audit * (1.0 + AUDITS_AT_FIRST * unknown), 1.0)
+        if candidate in self._newcomers:
+            chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH_OF_A_NEWCOMER))
+        return chance
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""
-        posterior = self._posterior(names)
-        told = posterior.leaning
+        told = self._known(names).posterior.leaning
         return {n: (float(a), float(np.sqrt(v))) for n, a, v in zip(names, told.mean, told.variance)}
 
-    def _posterior(self, names: tuple[str, ...], spread: Array | None = None) -> Posterior:
-        """That of these candidates now; ``spread`` (m,) is remembered as that of their forecasts."""
-        cached = self._cache
-        if cached is not None and cached[0] == names:
-            return cached[1]
+    def _meet(self, forecast: Forecast) -> None:
+        """Remember who is there, and how sure their forecasts usually are."""
+        for name, sd in zip(forecast.candidates, forecast.spread):
+            usual = self._spread.get(name)
+            self._spread[name] = sd if usual is None else usual + SMOOTHING * (sd - usual)
+            if usual is None and self._pool is not None:
+                self._newcomers.add(name)
+        self._pool = forecast.candidates
+
+    def _known(self, names: tuple[str, ...]) -> _Snapshot:
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.names == names:
+            return snapshot
         with self._lock:
-            for name, sd in zip(names, () if spread is None else spread.tolist()):
-                known = self._spread.get(name, sd)
-                self._spread[name] = known + SMOOTHING * (sd - known)
             return self._refresh(names)
 
-    def _refresh(self, names: tuple[str, ...]) -> Posterior:
-        changed = self._history.changes()
-        known = [max(self._spread.get(n, USUAL_SPREAD), LEAST_SPREAD) for n in names]
-        sd = np.array([max(s, CHANGED_SPREAD) if n in changed else s for n, s in zip(names, known)])
+    def _refresh(self, names: tuple[str, ...]) -> _Snapshot:
+        changed = frozenset(self._history.changes())
+        usual = [max(self._spread.get(n, USUAL_SPREAD), LEAST_SPREAD) for n in names]
+        sd = np.array([max(s, CHANGED_SPREAD) if n in changed else s for n, s in zip(names, usual)])
         # An answer tells as much as its noise lets it: prior_strength answers have the variance of the usual forecast.
         variance = sd**2 * (NOISE / USUAL_SPREAD**2) / self.settings.prior_strength
         posterior = Posterior.of(self._history.now(names, self.tick), variance)
-        self._cache = (names, posterior)
-        return posterior
+        self._snapshot = _Snapshot(names, posterior, changed)
+        return self._snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """What is known of a pool at one moment."""
+
+    names: tuple[str, ...]
+    posterior: Posterior
+    changed: frozenset[str]

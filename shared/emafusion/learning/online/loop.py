@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -132,22 +132,19 @@ class LearningLoop:
             learner = self.learner()
             features = learner.features(decision.forecast)
             acted_on = {a.candidate: a.confidence for a in decision.attempts if a.confidence is not None}
-            seen = observations(decision, features, confidences=acted_on, audit=self.settings.audit)
+            chance = learner.audit_chance(decision.answered_by, decision.forecast.candidates)
+            seen = observations(decision, features, confidences=acted_on, audit=chance)
             self._known.put(decision.id, seen)
             spoken_of = [o for o in seen if o.judge is not None or o.truth is not None]
             learner.observe(spoken_of)
             self._since(*((o.key, o.contribution()) for o in spoken_of))
             self._heed(self._watch.meet(features, decision.tick))
-            self._watched(seen, decision)
+            for observation in seen:
+                self._heed(self._watch.hear(observation))
             if self._store is not None and seen:
                 self._store.learn(seen)
             self._react(query, decision)
         self._sync_if_due()
-
-    def _watched(self, seen: Iterable[Observation], decision: Decision) -> None:
-        for observation in seen:
-            expected = decision.forecast.of(observation.candidate)["p_good"]
-            self._heed(self._watch.hear(observation, expected))
 
     def _heed(self, alarm: Alarm | None) -> None:
         if alarm is None:
@@ -217,7 +214,7 @@ class LearningLoop:
                 self.learner().revise(old, new)
                 self._since((new.key, new.contribution() - old.contribution()))
             if new.truth is not None and old.truth is None:
-                self._heed(self._watch.hear(new, new.forecast))
+                self._heed(self._watch.hear(new))
         if here:
             self._known.put(decision_id, after)
         if self._store is not None:

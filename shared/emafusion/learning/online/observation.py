@@ -20,6 +20,8 @@ against the epoch's beginning, so that a sum never has to be touched again)."""
 LEAST_WEIGHT = 0.02
 """Evidence that tells less than this is taken to tell this much, and so moves nothing by more than it deserves."""
 LEAST_PROPENSITY = 0.001
+LEAST_HEARD = 0.1
+"""Part of a full answer that any evidence counts for when it is asked whether enough is known of a candidate."""
 LEAST_VARIANCE = 0.03
 """Of the quality of an answer: no forecast is taken to be surer than this."""
 
@@ -40,7 +42,8 @@ class Observation:
         Probability that the answer is good given the evidence on it (judges, agreement), starting from ``forecast``;
         None where there was none.
     truth
-        What a user or a reference said, in [0, 1]; None where nothing was said.
+        What a user said, in [0, 1], or what an audit amounts to, which may lie somewhat outside; None where nothing
+        was said.
     weight
         How much the evidence can tell, in [0, 1]: by how much ``judge`` is expected to differ between a good and a bad
         answer. 1 is as good as the truth.
@@ -93,10 +96,11 @@ class Observation:
             weight, residual = known, (self.truth - self.forecast) * known
             if self.judge is not None:
                 propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
-                heard = informative * surer / propensity
+                each = informative * surer / propensity
                 error = moved / informative - (self.truth - self.forecast)
-                pairs = np.array([heard, heard / propensity, heard * error, heard * error**2])
-        parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), np.asarray(known), pairs)
+                pairs = np.array([each, each / propensity, each * error, each * error**2])
+        heard = np.asarray(max(weight / known, LEAST_HEARD))
+        parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), heard, pairs)
         return Sums(*parts).pack()
 
     def design(self) -> NDArray[np.float64]:

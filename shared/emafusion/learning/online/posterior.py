@@ -24,9 +24,10 @@ Array = NDArray[np.float64]
 
 NOISE = 0.225
 """Variance of an answer's quality around its probability: that of a coin of about two in three."""
-SHARED = 0.5
-"""Share of a forecast's variance that its errors on all candidates have in common. A judgement, as are the next two;
-on the benchmark log errors of the shipped forecast are about that large, shared and own alike."""
+SHARED, OWN = 0.5, 0.75
+"""Variance, in variances of the forecast, of the errors that it has in common on all candidates, and of those that it
+has on each: together more than it says of itself. Judgements, as are the next two; errors of the shipped forecast on
+one half of the benchmark log are about that large or larger."""
 IN_SURENESS = 1.0
 """Standard deviation of the coefficient on the forecast's own log-odds, in standard deviations of the forecast."""
 IN_CONTEXT = 0.5
@@ -46,10 +47,8 @@ class Posterior:
         judges lean is not in it.
     prior : (m, p)
         Variances before any answer.
-    weight : (m,)
-        Effective number of answers, each counted by how much was learned from it.
-    answers : (m,)
-        Answers that anything was said about.
+    heard : (m,)
+        Answers that evidence was heard on, each counted by how much it told; hardly forgotten.
     leaning
         What judges add to each candidate.
     """
@@ -58,8 +57,7 @@ class Posterior:
     covariance: Array
     prior: Array
     own: Array
-    weight: Array
-    answers: Array
+    heard: Array
     leaning: Leaning
 
     @classmethod
@@ -69,8 +67,8 @@ class Posterior:
         p = moment.shape[1]
         relative = np.full(p, IN_CONTEXT**2)
         relative[0], relative[-1] = 1.0, IN_SURENESS**2
-        prior = variance[:, None] * relative
-        own = NOISE / ((1.0 - SHARED) * prior)  # precision in answers, as the gram is
+        prior = (SHARED + OWN) * variance[:, None] * relative
+        own = NOISE / (OWN * variance[:, None] * relative)  # precision in answers, as the gram is
         shared = NOISE / (SHARED * float(np.median(variance)) * relative)
         known = gram.copy()
         known[:, np.arange(p), np.arange(p)] += own
@@ -83,7 +81,7 @@ class Posterior:
         reach = np.swapaxes(passed, 1, 2)
         covariance = NOISE * (spread + reach @ common @ passed)
         level = NOISE / (own[:, 0] + sums.gram[:, 0, 0])
-        return cls(mean, covariance, prior, level, sums.gram[:, 0, 0], sums.answers, leaning)
+        return cls(mean, covariance, prior, level, sums.heard, leaning)
 
     def correction(self, design: Array) -> tuple[Array, Array]:
         """For rows (m, p), one a candidate: what to add to its forecast, and the share of the variance that is left."""

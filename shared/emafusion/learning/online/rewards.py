@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emafusion.estimators.rates import PRIOR_EPS, PRIOR_RHO
 from emafusion.learning.online.evidence import log_odds, verdict_evidence
-from emafusion.learning.online.observation import Observation
+from emafusion.learning.online.observation import LEAST_WEIGHT, Observation
 from emafusion.types import Attempt, Decision
 
 __all__ = ["audit_truth", "fill_in", "observations", "told"]
@@ -58,10 +58,13 @@ def observations(
         seen = attempt.confidence
         if decision.audited is not None:
             seen = (confidences or {}).get(attempt.candidate)
-        judge, weight = None, 1.0
+        judge: float | None = None
+        weight = 1.0
         if seen is not None and _spoken_of(decision, attempt, answered):
             llr = log_odds(seen) - log_odds(forecast.p_good[place])
             judge, weight = verdict_evidence(before[place], llr)
+            if weight < LEAST_WEIGHT:  # it says neither yes nor no, which must not pass for a confirmation
+                judge, weight = None, 1.0
         out.append(
             Observation(
                 decision_id=decision.id,

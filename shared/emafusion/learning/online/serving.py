@@ -76,5 +76,6 @@ class RandomExplorer:
         return Opening(Try((name,), reason=reason), chosen.propensities, explored=True)
 
     def audits(self, belief: Belief, accepted: str, reference: str) -> bool:
+        chance = self._learner().audit_chance(accepted, belief.names)
         with self._lock:
-            return bool(self._rng.random() < self.settings.audit)
+            return bool(self._rng.random() < chance)

@@ -9,7 +9,7 @@ gram        p (p + 1) / 2  sum of w x x', upper triangle
 moment      p              sum of w x (quality - forecast)
 judged      p              the part of sum w x that rests on judges alone
 leaning     1              the part of the first moment that rests on judges alone
-answers     1              answers, forgetting alone
+heard       1              sum of the weights of the evidence, each 0.1 at least; nothing is forgotten
 pairs       4              answers with both judge and truth: sum of v, of v / propensity, of v d, of v d^2; v: weight
                            of the evidence over propensity, d: quality as judged less truth; nothing is forgotten
 ==========  =============  ======================================================================================
@@ -48,7 +48,7 @@ class Sums:
     ----------
     gram : (..., p, p)
     moment, judged : (..., p)
-    leaning, answers : (...)
+    leaning, heard : (...)
     pairs : (..., 4)
     """
 
@@ -56,14 +56,14 @@ class Sums:
     moment: Array
     judged: Array
     leaning: Array
-    answers: Array
+    heard: Array
     pairs: Array
 
     def pack(self) -> Array:
         """As flat rows."""
         rows, columns = _upper(self.gram.shape[-1])
         parts = (self.gram[..., rows, columns], self.moment, self.judged)
-        scalars = (self.leaning[..., None], self.answers[..., None], self.pairs)
+        scalars = (self.leaning[..., None], self.heard[..., None], self.pairs)
         return np.concatenate([*parts, *scalars], axis=-1)
 
     @classmethod
