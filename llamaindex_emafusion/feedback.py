@@ -7,7 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.base import BaseLLM
-from llama_index.core.base.llms.types import CompletionResponse
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.base import BaseEvent
@@ -202,10 +202,11 @@ class _Spans(BaseSpanHandler[BaseSpan]):
         **kwargs: Any,
     ) -> None:
         self._trace.ended(id_, parsed=not isinstance(result, str))
-        told = getattr(result, "additional_kwargs", {}).get(STAMP)
-        if isinstance(told, dict) and "id" in told:
+        if isinstance(result, (ChatResponse, CompletionResponse)):
+            told = result.additional_kwargs.get(STAMP, {})
             text = result.text if isinstance(result, CompletionResponse) else result.message.content
-            self._answers.put(_digest(text or ""), told["id"])
+            if "id" in told:
+                self._answers.put(_digest(text or ""), told["id"])
 
     def span_drop(
         self,

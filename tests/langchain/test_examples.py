@@ -70,6 +70,15 @@ def test_the_graph_triages_answers_and_keeps_the_conversation(
     assert "kept:  4 messages" in printed
 
 
+def test_a_model_that_gets_worse_is_noticed_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("river")
+    example("self_optimising").main(tmp_path / "emafusion.sqlite")
+    printed = capsys.readouterr().out
+    assert "noticed: the quality of 'cheap' fell" in printed
+    assert "requests 201 to 240: cheap answered   0%" in printed
+    assert "240 decisions" in printed
+
+
 @pytest.mark.parametrize("name", ["langchain_chain", "langchain_agent", "langgraph_support"])
 def test_the_programs_promises_held_before_the_line_was_changed(server: LoopbackServer, name: str) -> None:
     module, plain = example(name), ChatOpenAI(model="gpt-4o")

@@ -17,7 +17,8 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser, StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, ValidationError
 
@@ -127,7 +128,7 @@ def test_an_answer_is_counted_against_once_however_often_it_fails() -> None:
     again = JsonOutputParser().with_retry(stop_after_attempt=3, wait_exponential_jitter=False)
     for one, parser in ((llm, JsonOutputParser()), (other, again)):
         told = FeedbackCallback(one)
-        nested = RunnablePassthrough() | (one | parser)
+        nested: Runnable[Any, Any] = RunnablePassthrough[Any]() | (one | parser)
         with pytest.raises(OutputParserException):
             nested.invoke(ASK, {"callbacks": [told]})
     assert heard(llm).judge == pytest.approx(heard(other).judge)
@@ -135,8 +136,12 @@ def test_an_answer_is_counted_against_once_however_often_it_fails() -> None:
 
 def test_each_attempt_of_a_chain_that_is_retried_has_an_answer_of_its_own() -> None:
     llm, ids = model(BAD, GOOD), list[str]()
-    noted = RunnableLambda(lambda m: ids.append(m.response_metadata["emafusion"]["id"]) or m)  # type: ignore[func-returns-value]
-    chain = (llm | noted | JsonOutputParser()).with_retry(wait_exponential_jitter=False)
+
+    def note(message: Any) -> Any:
+        ids.append(message.response_metadata["emafusion"]["id"])
+        return message
+
+    chain = (llm | note | JsonOutputParser()).with_retry(wait_exponential_jitter=False)
     assert chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]}) == {"city": "Rome"}
     assert [speaks(llm, id) for id in ids] == ["against", "for"]
 
@@ -186,7 +191,7 @@ async def test_what_runs_beside_an_answer_does_not_speak_against_it() -> None:
             pass
         return json.loads("no JSON")
 
-    chain = RunnableParallel(answer=llm, other=RunnablePassthrough() | RunnableLambda(late))
+    chain = RunnableParallel(answer=llm, other=RunnablePassthrough[Any]() | RunnableLambda(late))
     with pytest.raises(json.JSONDecodeError):
         chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) is None
@@ -195,7 +200,7 @@ async def test_what_runs_beside_an_answer_does_not_speak_against_it() -> None:
 @pytest.mark.parametrize("between", [RunnablePassthrough(), StrOutputParser()], ids=["message", "text"])
 def test_what_another_kind_of_model_answered_does_not_speak_against_ours(between: Runnable[Any, Any]) -> None:
     llm, other = model(GOOD), FakeListChatModel(responses=[BAD])
-    chain = llm | StrOutputParser() | other | between | RunnableLambda(lambda m: json.loads(getattr(m, "text", m)))
+    chain = llm | StrOutputParser() | other | between | RunnableLambda(lambda m: json.loads(str(getattr(m, "text", m))))
     with pytest.raises(json.JSONDecodeError):
         chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) is None
@@ -243,6 +248,37 @@ def test_a_graphs_node_that_cannot_use_the_answer_of_another_speaks_against_it()
     with pytest.raises(OutputParserException):
         graph.compile().invoke({"messages": [HumanMessage(ASK)]}, {"callbacks": [FeedbackCallback(llm)]})
     assert speaks(llm) == "against"
+
+
+def test_what_a_tool_raises_does_not_speak_against_the_answer_before_it() -> None:
+    llm = model(GOOD)
+
+    @tool
+    def look_up(city: str) -> str:
+        """Look a city up."""
+        return Place.model_validate_json("the service is down").city
+
+    chain = llm | JsonOutputParser() | look_up
+    with pytest.raises(ValidationError):
+        chain.invoke(ASK, {"callbacks": [FeedbackCallback(llm)]})
+    assert speaks(llm) == "for"  # it was parsed
+
+
+def test_an_answer_that_a_tool_asked_for_belongs_to_the_run_above_it() -> None:
+    llm, id = model(BAD), uuid4()
+
+    @tool
+    def ask(question: str, config: RunnableConfig) -> str:
+        """Ask somebody else."""
+        return str(JsonOutputParser().invoke(llm.invoke(question, config), config))
+
+    told = FeedbackCallback(llm)
+    chain: Runnable[Any, Any] = RunnableLambda(lambda question: {"question": question}) | ask
+    with pytest.raises(OutputParserException):
+        chain.invoke(ASK, {"callbacks": [told], "run_id": id})
+    assert speaks(llm) == "against"
+    assert told.create_feedback(id, score=0.0) == answered(llm)
+    assert not told._trace._open
 
 
 # -- feedback by run ---------------------------------------------------------------------------------------------

@@ -206,6 +206,7 @@ async def test_a_requests_span_and_those_above_it_stand_for_its_answer(way: str)
         await own()
     (span,) = [e.span_id for e in events if e.class_name() == "EMAFusionDecisionEvent"]
     assert llm.last_decision is not None
+    assert span is not None
     assert told.create_feedback(span, "user_score", score=0.25) == llm.last_decision.id
     assert heard(llm).truth == 0.25
     above = told._trace._parents.get(span)

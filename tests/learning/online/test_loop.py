@@ -286,8 +286,9 @@ def test_a_removed_candidate_disappears_from_the_sums(path: str) -> None:
     one = fusion(store=path)
     for name in ("small", "mid"):
         one.feedback(serve(one, only=(name,)).id, 0.0)
-    one.remove_candidate("small")
     assert one.store is not None
+    one.store.flush()
+    one.remove_candidate("small")
     deadline = time.monotonic() + 10.0
     while any(name == "small" for name, _ in one.store.statistics()) and time.monotonic() < deadline:
         time.sleep(0.02)
