@@ -9,20 +9,20 @@ a request that one plain model would have answered is answered.
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from emafusion.config import Objective, Pool
 from emafusion.engine.binding import Binding
 from emafusion.engine.drivers import Outcome, Steps
+from emafusion.engine.ending import decided, next_binding
 from emafusion.engine.paying import Purse
+from emafusion.engine.request import Request
 from emafusion.errors import AllCandidatesFailed, BudgetExceeded, NoCandidateFits
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.judges.hearing import Hearing
-from emafusion.judges.panel import Belief, Panel
+from emafusion.judges.panel import Panel
 from emafusion.policies.base import Policy, Terms
 from emafusion.policies.exploring import Explorer, Opening
 from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
@@ -30,52 +30,11 @@ from emafusion.policies.staying import better_than_staying
 from emafusion.routers.base import Router
 from emafusion.routers.slow import SlowClassifier
 from emafusion.tokens import count_tokens
-from emafusion.types import Attempt, Call, Decision, Failure, Forecast, Query, Reply, Result, Usage, Verdict
+from emafusion.types import Attempt, Call, Failure, Forecast, Query, Reply, Result, Usage, Verdict
 
 __all__ = ["Engine", "StreamMode"]
 
 StreamMode: TypeAlias = Literal["auto", "live", "buffered"]
-
-SURPRISE = -1.0
-"""Log-likelihood ratio of an answer's own evidence below which a plan to accept it unseen is made anew."""
-
-log = logging.getLogger("emafusion")
-
-
-@dataclass(slots=True)
-class _Request:
-    """What one request has gathered so far."""
-
-    query: Query
-    objective: Objective
-    terms: Terms
-    allowed: tuple[str, ...]
-    forecast: Forecast
-    belief: Belief
-    warnings: list[str] = field(default_factory=list)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    """By candidate, in the order in which they were asked."""
-    verdicts: list[Verdict] = field(default_factory=list)
-    opening: Opening | None = None
-    """The first move that was chosen, where there was a choice."""
-    audited: str | None = None
-    acted_on: dict[str, float] = field(default_factory=dict)
-    """Confidence in each answer before an audit."""
-    binding: Binding | None = None
-    """Of the tool loop that the request goes on with."""
-    purse: Purse | None = None
-    refused: BudgetExceeded | None = None
-    """By a budget that is to be told of, not got around."""
-    unaffordable: dict[str, Exception] = field(default_factory=dict)
-    """Candidates that no budget pays for, and why."""
-
-    def answered(self) -> list[Attempt]:
-        return [a for a in self.attempts.values() if a.reply is not None]
-
-    def warn(self, text: str, error: Exception) -> None:
-        message = f"{text}: {type(error).__name__}: {error}"
-        self.warnings.append(message)
-        log.warning("emafusion: %s", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +146,7 @@ class Engine:
                 move = self._next(request)
 
     @staticmethod
-    def _stands(request: _Request, name: str) -> bool:
+    def _stands(request: Request, name: str) -> bool:
         """Whether an answer that was to be accepted unseen is accepted now that it is here.
 
         One that the consumer already has cannot be taken back. Any other is given back to the policy if it shows
@@ -196,8 +155,7 @@ class Engine:
         reply = request.attempts[name].reply
         if reply is None:
             return False
-        j = request.belief.index(name)
-        return reply.streamed or bool(request.belief.usable[j] and request.belief.llr()[j] > SURPRISE)
+        return reply.streamed or request.speaks_for_itself(name)
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
@@ -208,7 +166,7 @@ class Engine:
         terms: Terms,
         allowed: tuple[str, ...],
         forecast_of: Callable[[Query], Forecast],
-    ) -> _Request:
+    ) -> Request:
         trouble: Exception | None = None
         try:
             forecast = forecast_of(query)
@@ -216,7 +174,7 @@ class Engine:
             trouble = error
             forecast = self.fallback_router.forecast(query)
         belief = self.panel.begin(query, forecast, allowed, self.model)
-        request = _Request(query, objective, terms, allowed, forecast, belief)
+        request = Request(query, objective, terms, allowed, forecast, belief)
         if trouble is not None:
             request.warn("the router failed, so candidates are ordered by price", trouble)
         return request
@@ -227,7 +185,7 @@ class Engine:
         binding = self.sticky(query.session)
         return binding if binding is not None and binding.candidate in allowed else None
 
-    def _go_on(self, request: _Request, binding: Binding, known: Forecast | None) -> Try:
+    def _go_on(self, request: Request, binding: Binding, known: Forecast | None) -> Try:
         """The next step of a tool loop: its candidate's, unless another's is worth the prompt cache that is lost."""
         bound, other = binding.candidate, None
         if known is not None:
@@ -244,7 +202,7 @@ class Engine:
                 return Try((other,), commit=True, reason=reason)
         return Try((bound,), commit=True, reason="the tool loop stays with its candidate")
 
-    def _unbound(self, request: _Request) -> _Request:
+    def _unbound(self, request: Request) -> Request:
         """The same request with a forecast of its own, once the candidate that it was bound to has failed it."""
         again = self._begin(request.query, request.objective, request.terms, request.allowed, self.router.forecast)
         again.warnings[:0] = request.warnings
@@ -259,13 +217,13 @@ class Engine:
 
     # -- budgets -----------------------------------------------------------------------------------------------
 
-    def _lacks(self, request: _Request, name: str) -> Exception | None:
+    def _lacks(self, request: Request, name: str) -> Exception | None:
         """Why the purse cannot pay for a draft of this candidate, if it cannot."""
         if request.purse is None:
             return None
         return request.purse.lacking(request.purse.priced(request.query, Call("draft", name)))
 
-    def _confine(self, request: _Request) -> None:
+    def _confine(self, request: Request) -> None:
         """Plan only on what the purse can pay for."""
         for name in request.allowed:
             if name in request.attempts or not request.belief.open[request.belief.index(name)]:
@@ -276,11 +234,11 @@ class Engine:
                 request.belief.drop(name)
 
     @staticmethod
-    def _priced(request: _Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    def _priced(request: Request, calls: tuple[Call, ...]) -> tuple[Call, ...]:
         purse = request.purse
         return calls if purse is None else tuple(purse.priced(request.query, call) for call in calls)
 
-    def _nothing(self, request: _Request) -> Exception:
+    def _nothing(self, request: Request) -> Exception:
         """What to raise where nothing was answered and nobody is left: the budget's refusal where that is all."""
         errors = {n: a.error or RuntimeError("unknown") for n, a in request.attempts.items() if a.reply is None}
         errors |= request.unaffordable
@@ -291,7 +249,7 @@ class Engine:
 
     # -- moves -------------------------------------------------------------------------------------------------
 
-    def _next(self, request: _Request) -> Move:
+    def _next(self, request: Request) -> Move:
         """The policy's move, or the next best thing if it fails or has nothing left."""
         self._confine(request)
         left = [n for n in request.allowed if n not in request.attempts and n not in request.unaffordable]
@@ -310,7 +268,7 @@ class Engine:
             return replace(move, candidates=move.candidates[:1], commit=True)
         return move
 
-    def _open(self, request: _Request, move: Move) -> Move:
+    def _open(self, request: Request, move: Move) -> Move:
         """The first move, with what chance makes of it. Where the answer goes out live nothing is left to chance."""
         if not isinstance(move, Try):
             return move
@@ -323,7 +281,7 @@ class Engine:
             request.warn("nothing was explored", error)
         return request.opening.move
 
-    def _audit(self, request: _Request, accepted: str) -> Steps:
+    def _audit(self, request: Request, accepted: str) -> Steps:
         """Ask the reference beside, if chance wants it. Its answer is evidence, and not up for choice."""
         reference = request.objective.reference or self.pool.dearest()
         if self.explorer is None or reference in request.attempts or reference not in request.allowed:
@@ -340,11 +298,11 @@ class Engine:
                 request.audited = reference
         return None  # type: ignore[return-value]
 
-    def _best(self, request: _Request, reason: str) -> Accept:
+    def _best(self, request: Request, reason: str) -> Accept:
         answered = [a.candidate for a in request.answered()]
         return Accept(max(answered, key=request.belief.confidence), reason)
 
-    def _try(self, request: _Request, move: Try) -> Steps:
+    def _try(self, request: Request, move: Try) -> Steps:
         live = move.commit and len(move.candidates) == 1 and self.stream_mode != "buffered"
         logprobs = self.panel.reads_logprobs
         calls = self._priced(
@@ -357,7 +315,7 @@ class Engine:
             raise request.refused
         return None  # type: ignore[return-value]
 
-    def _record(self, request: _Request, call: Call, outcome: Outcome) -> None:
+    def _record(self, request: Request, call: Call, outcome: Outcome) -> None:
         name = call.candidate
         if isinstance(outcome, Failure):
             request.attempts[name] = Attempt(name, None, outcome.error)
@@ -377,7 +335,7 @@ class Engine:
         if opening is not None and opening.explored and name in opening.move.candidates and only and name not in only:
             request.belief.usable[request.belief.index(name)] = False  # looked at, and not handed over
 
-    def _ask(self, request: _Request, judges: Iterable[str], author: str) -> Steps:
+    def _ask(self, request: Request, judges: Iterable[str], author: str) -> Steps:
         """Hear these judges on one answer; their calls of one round run in parallel."""
         hearings = [h for judge in judges if (h := self._hearing(request, judge, author)) is not None]
         going = hearings
@@ -395,7 +353,7 @@ class Engine:
             self._conclude(request, hearing)
         return None  # type: ignore[return-value]
 
-    def _hearing(self, request: _Request, judge: str, author: str) -> Hearing | None:
+    def _hearing(self, request: Request, judge: str, author: str) -> Hearing | None:
         try:
             return self.panel.hearing(request.belief, judge, author)
         except Exception as error:
@@ -404,14 +362,14 @@ class Engine:
             return None
 
     @staticmethod
-    def _next_calls(request: _Request, hearing: Hearing) -> tuple[Call, ...]:
+    def _next_calls(request: Request, hearing: Hearing) -> tuple[Call, ...]:
         try:
             return hearing.next_calls()
         except Exception as error:
             hearing.errors.append(error)
             return ()
 
-    def _conclude(self, request: _Request, hearing: Hearing) -> None:
+    def _conclude(self, request: Request, hearing: Hearing) -> None:
         try:
             verdict = hearing.verdict()
         except Exception as error:
@@ -423,7 +381,7 @@ class Engine:
             request.warn(f"judge {hearing.name!r} {what}", trouble)
         self._note(request, verdict)
 
-    def _note(self, request: _Request, verdict: Verdict) -> None:
+    def _note(self, request: Request, verdict: Verdict) -> None:
         request.verdicts.append(verdict)
         request.belief.add(verdict, self.panel.weight(verdict.judge))
 
@@ -442,67 +400,9 @@ class Engine:
 
     # -- end ---------------------------------------------------------------------------------------------------
 
-    def _finish(self, request: _Request, move: Accept | Abstain) -> Result:
-        belief, forecast = request.belief, request.forecast
-        attempts = tuple(
-            replace(
-                a,
-                confidence=request.acted_on.get(n, belief.confidence(n)),
-                cluster=belief.cluster(n),
-                answer=belief.answer(n),
-            )
-            if a.reply is not None
-            else a
-            for n, a in request.attempts.items()
-        )
-        drafts = sum(a.cost_usd for a in attempts)
-        judging = sum(v.cost_usd for v in request.verdicts)
-        reference = request.objective.reference or self.pool.dearest()
-        spared = request.attempts.get(reference)
-        would_cost = spared.cost_usd if spared and spared.reply else self._reference_cost(request, reference)
-        decision = Decision(
-            id=uuid.uuid4().hex,
-            answered_by=move.candidate,
-            confidence=request.acted_on.get(move.candidate, belief.confidence(move.candidate)),
-            cost_usd=drafts + judging,
-            draft_cost_usd=drafts,
-            judge_cost_usd=judging,
-            reference=reference,
-            saved_usd=would_cost - drafts - judging,
-            objective=request.objective.as_dict(),
-            forecast=forecast,
-            attempts=attempts,
-            verdicts=tuple(request.verdicts),
-            reason=move.reason,
-            abstained=isinstance(move, Abstain),
-            sticky=request.binding is not None and request.binding.candidate == move.candidate,
-            warnings=(*request.warnings, *(request.purse.warnings if request.purse else ())),
-            first=request.opening.move.candidates if request.opening else (move.candidate,),
-            propensities=dict(request.opening.propensities) if request.opening else {},
-            explored=request.opening is not None and request.opening.explored,
-            audited=request.audited,
-            policy=self.identity,
-            tick=self.clock(),
-        )
+    def _finish(self, request: Request, move: Accept | Abstain) -> Result:
         reply = request.attempts[move.candidate].reply
         assert reply is not None
         if request.query.session is not None:
-            self.bind(request.query.session, self._binding(request, move.candidate, reply))
-        return Result(reply, decision)
-
-    def _binding(self, request: _Request, answered_by: str, reply: Reply) -> Binding:
-        """What the next step of this session's tool loop, if there is one, goes by."""
-        belief, before = request.belief, request.binding
-        j = belief.index(answered_by)
-        well = bool(belief.usable[j] and belief.llr()[j] > SURPRISE)
-        if before is not None and before.candidate == answered_by and before.forecast is not None:
-            return before.after(request.query, reply, belief.confidence(answered_by), well=well)
-        chances = dict(zip(belief.names, map(float, belief.confidences())))
-        chances |= {n: 0.0 for n, a in request.attempts.items() if a.reply is None}
-        value = request.terms.value if belief.value is None else belief.value
-        return Binding.new(answered_by, request.forecast, chances, value, request.query, reply, self.pool, well=well)
-
-    def _reference_cost(self, request: _Request, reference: str) -> float:
-        if reference in request.forecast.candidates:
-            return request.forecast.of(reference)["cost_usd"]
-        return self.pool.price(reference).cost(Usage(request.query.prompt_tokens, 200))
+            self.bind(request.query.session, next_binding(request, move.candidate, reply, self.pool))
+        return Result(reply, decided(request, move, self.pool, policy=self.identity, tick=self.clock()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.engine.steps import SURPRISE
+from emafusion.engine.request import SURPRISE
 from emafusion.estimators.belief_model import BeliefModel
 from emafusion.estimators.beliefs import Array, Evidence, IntArray
 from emafusion.policies.planning import DEPTH, STOP, WIDTH, plan
