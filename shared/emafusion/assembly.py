@@ -123,7 +123,7 @@ class Assembly:
         panel = self._panel(pool, automix)
         learning = self.learning
         if learning is not None:
-            router = learning.router(router)
+            router = learning.router(router, pool)
         engine = Engine(
             pool=pool,
             router=router,

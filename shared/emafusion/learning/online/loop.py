@@ -17,10 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from emafusion.config import Pool
 from emafusion.errors import ConfigError
 from emafusion.learning.online.conversations import Turn, reaction
 from emafusion.learning.online.drift import Alarm, DriftWatch
 from emafusion.learning.online.learner import OnlineLearner
+from emafusion.learning.online.lengths import OutputLengths
 from emafusion.learning.online.observation import EPOCH, Observation
 from emafusion.learning.online.preferences import Signal, besides, preference, signalled
 from emafusion.learning.online.reduction import Reduction
@@ -94,6 +96,7 @@ class LearningLoop:
         """The last changes that were noticed."""
         self._watch = DriftWatch(active=settings.drift)
         self._known = Recent[tuple[Observation, ...]](REMEMBERED)
+        self._lengths = OutputLengths()
         self._turns = Recent[Turn](REMEMBERED)
         self._heard = Recent[bool](REMEMBERED)
         self._learner: OnlineLearner | None = None
@@ -114,9 +117,9 @@ class LearningLoop:
                     self._learner = OnlineLearner(self.settings, reduction=Reduction.of(self._encoder()))
         return self._learner
 
-    def router(self, base: Router) -> CorrectedRouter:
-        """``base`` with its forecasts corrected."""
-        return CorrectedRouter(base, self.learner)
+    def router(self, base: Router, pool: Pool) -> CorrectedRouter:
+        """``base``, which forecasts ``pool``, with its forecasts corrected."""
+        return CorrectedRouter(base, self.learner, self._lengths, pool)
 
     def clock(self) -> float:
         """The number of the decision that is being made."""
@@ -128,6 +131,7 @@ class LearningLoop:
 
     def decided(self, query: Query, decision: Decision) -> None:
         """Learn from a finished decision, and from what its question tells of the answer before it."""
+        self._lengths.learn(decision)
         if not decision.sticky:  # a tool loop's later steps answer no new question
             learner = self.learner()
             features = learner.features(decision.forecast)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from emafusion.config import Pool
 from emafusion.judges.panel import Belief
 from emafusion.learning.online.exploring import choose, propensities
 from emafusion.learning.online.learner import OnlineLearner
+from emafusion.learning.online.lengths import OutputLengths
 from emafusion.learning.online.settings import Learning
 from emafusion.policies.base import Terms
 from emafusion.policies.exploring import Opening
@@ -31,16 +33,19 @@ class CorrectedRouter:
     base
     learner
         Makes the learner on first use, for it needs the encoder's table.
+    lengths, pool
+        What is known of how much candidates write, and what that costs.
     """
 
-    def __init__(self, base: Router, learner: Callable[[], OnlineLearner]) -> None:
-        self.base, self._learner = base, learner
+    def __init__(self, base: Router, learner: Callable[[], OnlineLearner], lengths: OutputLengths, pool: Pool) -> None:
+        self.base, self._learner, self._lengths, self.pool = base, learner, lengths, pool
         self._failed = False
 
     def forecast(self, query: Query) -> Forecast:
         forecast = self.base.forecast(query)
         try:
-            return self._learner().correct(forecast)
+            corrected = self._learner().correct(forecast)
+            return self._lengths.correct(corrected, self.pool, query.max_output_tokens)
         except Exception as error:
             if not self._failed:  # once, not with every request
                 log.warning("emafusion: forecasts go uncorrected: %s: %s", type(error).__name__, error)
