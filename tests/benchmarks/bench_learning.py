@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         timed(lambda f=forecast: learner.correct(f), times["correct a forecast"])  # type: ignore[misc]
 
-        def draw(p: np.ndarray = p, cost: np.ndarray = cost) -> None:  # type: ignore[type-arg]
+        def draw(p: np.ndarray = p, cost: np.ndarray = cost) -> None:
             chances = propensities(0, p, cost, 0.05, learner.standing(names), settings)
             choose(rng, names, chances, 0)
 
