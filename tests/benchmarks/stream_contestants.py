@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 SURE = 1.2
 """Log-odds that a verdict is taken to be right with: the shipped weight of an `LLMJudge`, right in 77 of 100 cases."""
 RIGHT = 1.0 / (1.0 + np.exp(-SURE))
-AUDITS = 3.5
+AUDITS = 5.0
 """Times the setting that the learner audits on a stream of about 1,700 queries, most of it at the beginning."""
 ACCURACY = (0.75, 0.80)
 """Between which the judge's true accuracy lies; nobody is told it."""
