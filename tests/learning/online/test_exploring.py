@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emafusion.learning.online.exploring import Standing, best_probabilities, choose, propensities
@@ -27,6 +27,7 @@ def standing(heard: float | list[float], newcomer: tuple[int, ...] = (), m: int 
     st.lists(st.booleans(), min_size=4, max_size=4),
     st.floats(0, 0.5),
 )
+@example(3, [0.0] * 4, [0.0] * 4, [True] * 4, [False, True, True, False], 0.03)  # others sum to 1 and a rounding more
 def test_propensities_are_probabilities_of_those_that_are_allowed(
     first: int, p: list[float], heard: list[float], new: list[bool], allowed: list[bool], exploration: float
 ) -> None:

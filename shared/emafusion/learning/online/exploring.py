@@ -116,7 +116,7 @@ def propensities(
         welcome = WELCOME * unknown * (others & standing.newcomer)
         welcome /= max(float(welcome.sum()) / WELCOME, 1.0)
         out = out + (1.0 - settings.exploration) * (welcome + (1.0 - welcome.sum()) * likely)
-    out[first] = 1.0 - out.sum()
+    out[first] = max(1.0 - out.sum(), 0.0)
     return out
 
 
