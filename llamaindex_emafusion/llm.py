@@ -107,8 +107,7 @@ class EMAFusion(Steered, FunctionCallingLLM):
     max_retries, max_retry_wait
         How often a call that met a transient error (rate limit, server error, timeout, lost connection) is made anew
         before the next candidate is asked, and the seconds that it may spend waiting for that in all.
-        Clients such as ``OpenAI`` retry three times by themselves, within each of these calls: give candidates
-        ``max_retries=0`` lest the numbers multiply.
+        Retries that a client makes by itself (``OpenAI`` makes three) count among these, so they never multiply.
     budgets
         Hard limits, e.g. ``[Budget(5.0, per="key", window="day")]`` (:class:`emafusion.Budget`), kept in ``store``
         where there is one, for all processes that share it.

@@ -48,6 +48,11 @@ class ModelTransport:
     def __post_init__(self) -> None:
         object.__setattr__(self, "windows", Windows(self.model))
 
+    def retries_of(self, call: Call) -> Retries:
+        """The router's retries, less those that the candidate's client makes by itself."""
+        own = getattr(self.model(call.candidate).model, "max_retries", None)
+        return self.retries.beside(max(0, own)) if isinstance(own, int) else self.retries
+
     def call(self, call: Call) -> Reply:
         model = self._model(call)
         if self.limiter is not None:

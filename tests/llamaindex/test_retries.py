@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from openai import InternalServerError
 
+from emafusion import Candidate, Price
 from emafusion.errors import AllCandidatesFailed, ConfigError
 from llamaindex_emafusion import EMAFusion
 from llamaindex_emafusion.testing import listening
@@ -29,6 +31,20 @@ async def ask(llm: Any, way: str) -> Any:
     if way == "stream_chat":
         return list(llm.stream_chat(ASK))[-1]
     return [c async for c in await llm.astream_chat(ASK)][-1]
+
+
+def test_a_clients_own_retries_count_among_the_routers(clients: Clients, waits: list[float]) -> None:
+    """A client that makes a failed call anew by itself is asked once, and the next candidate then."""
+    clients.server.add(LoopbackModel("cheap", error_status=503))
+    eager = clients.model("cheap", max_retries=1)
+    with pytest.raises(InternalServerError):
+        eager.chat(ASK)
+    alone = clients.server.count("cheap")
+    pool = [Candidate(eager, price=Price(1.0, 1.0)), clients.candidate("dear")]
+    said = ScriptedEMAFusion(pool, script=CHEAP_FIRST, max_retries=1).chat(ASK)
+    assert said.additional_kwargs["emafusion"]["answered_by"] == "dear"
+    assert waits == []
+    assert clients.server.count("cheap") == 2 * alone
 
 
 @ways
