@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from emafusion import Candidate, Decision, Fusion, LLMJudge, Objective, Price
+from emafusion import Candidate, Decision, Fusion, LLMJudge, Objective, Price, Reply
 from emafusion.engine.drivers import run
 from emafusion.judges.panel import Belief
 from emafusion.policies.base import Terms
@@ -113,3 +114,28 @@ def test_an_allowance_leaves_the_calls_that_it_pays_for_and_the_cheapest_at_leas
     assert first(float(mid)) == "mid"
     assert first(float(small) / 2) == "small"
     assert first(float(small) / 2, only=("big",)) == "small"
+
+
+@pytest.mark.parametrize("judges", [(), None])
+def test_an_answer_is_accepted_without_a_plan_just_where_a_plan_would_accept_it(
+    judges: tuple[()] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = fusion(judges=judges)
+    policy, settled = one.engine.policy, 0
+    assert isinstance(policy, CascadeRouting)
+    for text in ("What is 17 * 23? Reply with a number.", "Write a haiku about snow.", "Is 7 prime? Answer yes or no."):
+        query = ask(text)
+        forecast = one.router.forecast(query)
+        for answered in (("small",), ("big",), ("small", "mid"), ("small", "mid", "big")):
+            for value in np.geomspace(1e-6, 1.0, 13):
+                belief = one.engine.panel.begin(query, forecast, one.pool.names, one.engine.model)
+                for name in answered:
+                    said = Reply("391" if name != "mid" else "392", finish_reason="stop")
+                    one.engine.panel.observe(belief, name, said)
+                terms = Terms(float(value))
+                move = policy.next_move(belief, terms)
+                settled += policy._settled(belief, policy.problem(belief, terms)) is not None
+                with monkeypatch.context() as patched:
+                    patched.setattr(CascadeRouting, "_settled", lambda *_: None)
+                    assert policy.next_move(belief, terms) == move
+    assert settled > 20

@@ -28,6 +28,8 @@ VALUES = np.geomspace(0.01, 10.0, 16)
 
 LEAST_GAIN = 1e-12
 """USD by which a judge must improve what would be done without it."""
+SELDOM_SETTLED = 0.05
+"""Share of a good answer's value; where a call costs less, hardly any answer is sure enough to do without a plan."""
 JUDGED = 3
 """Candidates whose judged answer is considered before anything has run."""
 
@@ -84,6 +86,9 @@ class CascadeRouting:
         if terms.floor is not None:
             terms = self._for_floor(belief, terms)
         problem = self.problem(belief, terms)
+        settled = self._settled(belief, problem)
+        if settled is not None:
+            return self._accept(belief, belief.confidences(), settled)
         solved = plan(problem, belief.model.calibration, width=self.width, depth=self.depth)
         belief.confidence_ = solved.confidence[0]
         action, best = int(solved.action[0]), int(solved.answer[0])
@@ -99,7 +104,20 @@ class CascadeRouting:
             action = self._least_loss(problem, solved)
         if action != STOP:
             return self._try(belief, solved, action)
-        return self._accept(belief, solved, best)
+        return self._accept(belief, solved.confidence[0], best)
+
+    def _settled(self, belief: Belief, problem: Problem) -> int | None:
+        """The answer that is accepted whatever a plan would say: certainty itself is not worth the next call's cost."""
+        value, usable, open_ = float(problem.value[0]), problem.usable[0], problem.open[0]
+        cheapest = float(problem.cost[0][open_].min()) if open_.any() else np.inf
+        if not usable.any() or cheapest < SELDOM_SETTLED * value:
+            return None
+        confidence = belief.confidences()
+        best = int(np.where(usable, confidence, -1.0).argmax())
+        room = value * (1.0 - float(confidence[best]))
+        if cheapest < room or any(cost < room for _, _, cost in self.panel.available(belief, belief.names[best])):
+            return None
+        return best
 
     def _for_floor(self, belief: Belief, terms: Terms) -> Terms:
         """The least value of a good answer at which the plan for this query is expected to keep the floor.
@@ -222,9 +240,9 @@ class CascadeRouting:
             reason += f"; {' and '.join(others)} would be asked next whatever it answers, so at the same time"
         return Try((name, *others), commit=bool(solved.commit[0]) and not others, reason=reason)
 
-    def _accept(self, belief: Belief, solved: Plan, best: int) -> Accept | Abstain:
+    def _accept(self, belief: Belief, confidences: Array, best: int) -> Accept | Abstain:
         name = belief.names[best]
-        confidence = float(solved.confidence[0, best])
+        confidence = float(confidences[best])
         label = belief.label[best]
         peers = [
             n
