@@ -141,7 +141,8 @@ class LearningLoop:
             self._known.put(decision.id, seen)
             spoken_of = [o for o in seen if o.judge is not None or o.truth is not None]
             learner.observe(spoken_of)
-            self._since(*((o.key, o.contribution()) for o in spoken_of))
+            for observation in spoken_of:
+                self._since(None, observation)
             self._heed(self._watch.meet(features, decision.tick))
             for observation in seen:
                 self._heed(self._watch.hear(observation))
@@ -216,7 +217,7 @@ class LearningLoop:
                 continue
             if here:
                 self.learner().revise(old, new)
-                self._since((new.key, new.contribution() - old.contribution()))
+                self._since(old, new)
             if new.truth is not None and old.truth is None:
                 self._heed(self._watch.hear(new))
         if here:
@@ -250,7 +251,6 @@ class LearningLoop:
         try:
             with self._lock:
                 served, self._counted = self._tick - self._counted, self._tick
-            with self._lock:
                 self._learned_since = []
             store.flush()
             if served >= 1:
@@ -262,9 +262,8 @@ class LearningLoop:
             sums = store.statistics()
             with self._lock:
                 # What came in meanwhile may not be among them yet. (Some may be: then it counts twice until next time.)
-                meanwhile, self._learned_since = self._learned_since or [], None
                 self.learner().replace(sums)
-                for key, contribution in meanwhile:
+                for key, contribution in self._learned_since or ():
                     self.learner().merge({key: contribution})
             self._away = False
         except Exception as error:  # learning goes on with what this process knows
@@ -272,13 +271,16 @@ class LearningLoop:
                 log.warning("emafusion: what others have learned cannot be read: %s: %s", type(error).__name__, error)
             self._away = True
         finally:
+            with self._lock:
+                self._learned_since = None  # also where the reading failed
             self._syncing.release()
 
-    def _since(self, *learned: tuple[tuple[str, int], NDArray[np.float64]]) -> None:
-        """Note what was learned while the store is being read."""
+    def _since(self, old: Observation | None, new: Observation) -> None:
+        """Note what was learned while the store is being read; at other times there is nothing to note."""
         with self._lock:
             if self._learned_since is not None:
-                self._learned_since.extend(learned)
+                added = new.contribution() if old is None else new.contribution() - old.contribution()
+                self._learned_since.append((new.key, added))
 
     def _fold(self, store: SharedSums) -> None:
         """Now and then, put together the sums of long ago, lest there be ever more of them."""
