@@ -174,10 +174,9 @@ def muted(hidden: bool) -> Iterator[None]:
             var.reset(token)
 
 
-def _keep(manager: BaseCallbackManager, wanted: Callable[[BaseCallbackHandler], bool]) -> bool:
+def _keep(manager: BaseCallbackManager, wanted: Callable[[BaseCallbackHandler], bool]) -> None:
     manager.handlers = [h for h in manager.handlers if wanted(h)]
     manager.inheritable_handlers = [h for h in manager.inheritable_handlers if wanted(h)]
-    return bool(manager.handlers)
 
 
 def _listens(handler: BaseCallbackHandler) -> bool:
@@ -199,9 +198,10 @@ def show(
         Whether the caller streams. If not, handlers that do not themselves ask for a stream are only told the end.
     """
     for wanted, in_tokens in ((is_streaming, tokens), (_listens, tokens and streaming)):
-        child = run.get_child("emafusion:answer")
-        if not _keep(child, wanted):
+        if not any(map(wanted, run.inheritable_handlers)):
             continue
+        child = run.get_child("emafusion:answer")
+        _keep(child, wanted)
         child.add_metadata(_metadata(model, request), inherit=False)
         (llm_run,) = child.on_chat_model_start({}, [list(request.messages)], **_start(request, answer))
         if in_tokens:
@@ -222,9 +222,10 @@ async def ashow(
 ) -> None:
     """:func:`show` for asyncio."""
     for wanted, in_tokens in ((is_streaming, tokens), (_listens, tokens and streaming)):
-        child = run.get_child("emafusion:answer")
-        if not _keep(child, wanted):
+        if not any(map(wanted, run.inheritable_handlers)):
             continue
+        child = run.get_child("emafusion:answer")
+        _keep(child, wanted)
         child.add_metadata(_metadata(model, request), inherit=False)
         (llm_run,) = await child.on_chat_model_start({}, [list(request.messages)], **_start(request, answer))
         if in_tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -214,7 +215,7 @@ class Pool:
             index[c.name] = i
         object.__setattr__(self, "_index", index)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(self._index)
 
@@ -238,6 +239,7 @@ class Pool:
         assert price is not None  # checked at construction
         return price
 
+    @cached_property
     def dearest(self) -> str:
         """Name of the candidate with the highest price for a typical call (3 parts input, 1 part output)."""
         return max(self.names, key=lambda n: 3 * self.price(n).input + self.price(n).output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from emafusion.errors import ConfigError
@@ -39,7 +38,7 @@ class Feedback:
 
     def remember(self, query: Query, decision: Decision) -> None:
         """Have it at hand when feedback comes."""
-        self._decisions.put(decision.id, _without_natives(decision))
+        self._decisions.put(decision.id, decision)
         self._questions.put(decision.id, query.text)
 
     def decision(self, id: str) -> Decision | None:
@@ -120,9 +119,3 @@ class Feedback:
             return set(told(decision, 1.0))
         row = self._stored(decision_id)
         return set() if row is None else agreeing_with(row)
-
-
-def _without_natives(decision: Decision) -> Decision:
-    """The decision without the frameworks' own answer objects, which hold more than all else that is remembered."""
-    bare = (a if a.reply is None else replace(a, reply=replace(a.reply, native=None)) for a in decision.attempts)
-    return replace(decision, attempts=tuple(bare))

@@ -346,7 +346,8 @@ class Fusion:
         """Record a decision: pacing, memory, store. Never raises."""
         decision = result.decision
         try:
-            self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
+            if "usd_per_query" in decision.objective:
+                self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
             self.last = decision
             self._feedback.remember(query, decision)
             if self.store is not None:

@@ -199,6 +199,7 @@ class Attempt:
 
     candidate: str
     reply: Reply | None
+    """In a decision without the framework's own object (``native``), which would hold more than all the rest."""
     error: Exception | None = None
     cost_usd: float = 0.0
     confidence: float | None = None

@@ -38,7 +38,7 @@ def test_a_request_under_way_ends_with_a_candidate_that_has_gone_meanwhile() -> 
 def test_a_new_price_counts_at_once() -> None:
     one = fusion("small", "big", judges=())
     one.set_price("small", Price(input=1000.0, output=4000.0))
-    assert one.pool.dearest() == "small"
+    assert one.pool.dearest == "small"
     decision = run(one.steps(ask(), Objective(usd_value=0.01)), ScriptedTransport(EQUAL)).decision
     assert decision.answered_by == "big"
 

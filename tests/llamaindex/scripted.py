@@ -163,7 +163,7 @@ class _Run:
             cost_usd=drafts + judging,
             draft_cost_usd=drafts,
             judge_cost_usd=judging,
-            reference=self.pool.dearest(),
+            reference=self.pool.dearest,
             saved_usd=0.0,
             objective={},
             forecast=Forecast(names, even, even, even, even),

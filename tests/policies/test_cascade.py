@@ -53,6 +53,21 @@ def test_the_judge_is_charged_at_its_own_price() -> None:
     assert 0 < decision.judge_cost_usd < 1e-5
 
 
+def test_where_no_second_call_can_pay_for_itself_the_first_answer_goes_out_live() -> None:
+    one = two_and_a_judge()
+    dearer_than_an_answer = one.explain(ESSAY, Objective(usd_value=1e-9))
+    assert (dearer_than_an_answer.first, dearer_than_an_answer.commit) == (("small",), True)
+    transport = ScriptedTransport({n: f"Because readers find it anyway. ({n})" for n in one.pool.names})
+    assert run(one.steps(ESSAY, Objective(usd_value=1e-9)), transport).decision.verdicts == ()
+    assert transport.drafts() == ["small"]
+
+
+def test_an_unusable_answer_is_followed_by_another_even_if_none_is_worth_its_cost() -> None:
+    one = two_and_a_judge()
+    transport = ScriptedTransport({"small": "", "big": "Because readers find it anyway."})
+    assert run(one.steps(ESSAY, Objective(usd_value=1e-9)), transport).decision.answered_by == "big"
+
+
 def test_agreement_of_cheap_candidates_spares_the_dear_one() -> None:
     transport = ScriptedTransport(dict.fromkeys(("small", "mid", "big"), "The answer is 391."))
     decision = run(fusion(judges=()).steps(ask()), transport).decision

@@ -72,7 +72,7 @@ def demo(
 
 def _show(screen: Screen, workload: Workload, output: Path, server: LiveServer | None) -> dict[str, Any]:
     """The whole demo on one workload; returns it as JSON-able content."""
-    reference = Pool(workload.candidates()).dearest()
+    reference = Pool(workload.candidates()).dearest
     screen.heading("EMAFusion, on real answers")
     screen.say(f"These are {workload.origin}.")
     if workload.caution:

@@ -22,6 +22,7 @@ def decided(request: Request, move: Accept | Abstain, pool: Pool, *, policy: str
     attempts = tuple(
         replace(
             a,
+            reply=replace(a.reply, native=None),
             confidence=request.acted_on.get(n, belief.confidence(n)),
             cluster=belief.cluster(n),
             answer=belief.answer(n),
@@ -32,7 +33,7 @@ def decided(request: Request, move: Accept | Abstain, pool: Pool, *, policy: str
     )
     drafts = sum(a.cost_usd for a in attempts)
     judging = sum(v.cost_usd for v in request.verdicts)
-    reference = request.objective.reference or pool.dearest()
+    reference = request.objective.reference or pool.dearest
     spared = request.attempts.get(reference)
     would_cost = spared.cost_usd if spared and spared.reply else _reference_cost(request, reference, pool)
     return Decision(

@@ -112,21 +112,36 @@ class Retries:
 
     def call(self, make: Callable[[], T], final: Callable[[Exception], bool] = lambda error: False) -> T:
         """What ``make`` returns, made anew after transient errors that are not ``final``. Raises the last error."""
-        if not self.limit:
+        try:
             return make()
+        except Exception as error:
+            if not self.limit:
+                raise
+            failed = [error]
         from tenacity import Retrying
 
-        return Retrying(sleep=self.pause or time.sleep, **self._rules(final))(make)
+        def made() -> T:  # the call that failed is the first of those that tenacity counts
+            if failed:
+                raise failed.pop()
+            return make()
+
+        return Retrying(sleep=self.pause or time.sleep, **self._rules(final))(made)
 
     async def acall(
         self, make: Callable[[], Awaitable[T]], final: Callable[[Exception], bool] = lambda error: False
     ) -> T:
         """:meth:`call` on the running loop; a cancellation passes at once, also while it waits."""
-        if not self.limit:
+        try:
             return await make()
+        except Exception as error:
+            if not self.limit:
+                raise
+            failed = [error]
         from tenacity import AsyncRetrying
 
         async def made() -> T:  # tenacity awaits nothing but what is declared to be a coroutine
+            if failed:
+                raise failed.pop()
             return await make()
 
         return await AsyncRetrying(sleep=self.apause or asyncio.sleep, **self._rules(final))(made)

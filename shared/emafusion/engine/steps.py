@@ -137,7 +137,7 @@ class Engine:
                     yield from self._audit(request, move.candidate)
                 return self._finish(request, move)
             if isinstance(move, Try) and move.commit and self._stands(request, move.candidates[0]):
-                move = Accept(move.candidates[0], move.reason)
+                move = self._committed(request, move)
             elif asked >= self.max_calls and request.answered():
                 move = self._best(request, f"the limit of {self.max_calls} calls was reached")
             else:
@@ -156,6 +156,13 @@ class Engine:
         if reply is None:
             return False
         return reply.streamed or request.speaks_for_itself(name)
+
+    def _committed(self, request: Request, move: Try) -> Accept | Abstain:
+        """The end of a request whose answer was to be accepted whatever it says: it may be marked all the same."""
+        name, least = move.candidates[0], float(getattr(self.policy, "abstain_below", 0.0))
+        if least and request.belief.confidence(name) < least:
+            return Abstain(name, f"{move.reason}; its confidence is below {least:.2f}, so it is not to be trusted")
+        return Accept(name, move.reason)
 
     # -- beginning ---------------------------------------------------------------------------------------------
 
@@ -283,7 +290,7 @@ class Engine:
 
     def _audit(self, request: Request, accepted: str) -> Steps:
         """Ask the reference beside, if chance wants it. Its answer is evidence, and not up for choice."""
-        reference = request.objective.reference or self.pool.dearest()
+        reference = request.objective.reference or self.pool.dearest
         if self.explorer is None or reference in request.attempts or reference not in request.allowed:
             return None  # type: ignore[return-value]
         try:

@@ -107,7 +107,7 @@ class Posterior:
 
 def novelty(eps: Array) -> Array:
     """Concentration of the Chinese restaurant process in which two wrong answers coincide with probability ``eps``."""
-    e = np.clip(eps, 1e-3, 0.999)
+    e = np.minimum(np.maximum(eps, 1e-3), 0.999)
     return np.asarray((1.0 - e) / e)
 
 
@@ -128,6 +128,8 @@ def wrong_groups(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Arra
 
 def _wrong_but(sizes: Array | IntArray, singles: IntArray, eps: Array) -> Array:
     """The same (n, C + 1) without the members of one group after the other; column 0: with all of them."""
+    if int((sizes.sum(1) + singles).max(initial=0)) <= 1:  # one answer alone can group in one way only
+        return np.zeros((len(sizes), sizes.shape[1] + 1))
     counts = np.zeros((len(sizes), sizes.shape[1] + 1), dtype=np.int64)
     counts[:, 1:] = sizes
     there, gammas = counts > 0, log_gamma(counts)

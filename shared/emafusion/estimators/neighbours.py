@@ -148,10 +148,12 @@ class Neighbours:
         return np.asarray((spoken[:, :m] + self.mean_) / (spoken[:, m:] + 1.0))
 
     def _familiarity(self, similar: Floats) -> NDArray[np.float64]:
-        near = similar[:, :_NEAREST].mean(axis=1)
+        nearest = similar[:, :_NEAREST]
+        near = np.add.reduce(nearest, axis=1) / nearest.shape[1]
         # Where even training queries are strangers to each other, nothing is less familiar than anything else.
         reach = max(self.familiar_ - self.unrelated_, 1e-3)
-        return np.asarray(((near - self.unrelated_) / reach).clip(0.0, 1.0), dtype=np.float64)
+        share = np.minimum(np.maximum((near - self.unrelated_) / reach, 0.0), 1.0)
+        return np.asarray(share, dtype=np.float64)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able configuration and named arrays."""

@@ -15,7 +15,7 @@ EDGE: Final = 0.01
 
 def logit(p: NDArray[Any], edge: float = EDGE) -> Array:
     """Log odds of probabilities, clipped to [edge, 1 - edge]."""
-    clipped = np.asarray(p, dtype=np.float64).clip(edge, 1.0 - edge)
+    clipped = np.minimum(np.maximum(np.asarray(p, dtype=np.float64), edge), 1.0 - edge)
     return np.asarray(np.log(clipped) - np.log1p(-clipped), dtype=np.float64)
 
 

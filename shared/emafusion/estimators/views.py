@@ -151,7 +151,7 @@ class ViewBuilder:
     def _join(
         self, surface: Floats, texts: Sequence[str], embeddings: NDArray[Any], label_probs: NDArray[Any] | None
     ) -> Views:
-        surface = ((surface - self.center_) * self.scale_).clip(-5.0, 5.0)
+        surface = np.minimum(np.maximum((surface - self.center_) * self.scale_, -5.0), 5.0)
         semantic = unit_rows(unit_rows(np.asarray(embeddings, dtype=np.float32)) - self.mean_)
         labels = None if label_probs is None else np.asarray(label_probs, dtype=np.float32)
         return Views(surface, self._lexical(texts), semantic, semantic @ self.rotation_, labels)

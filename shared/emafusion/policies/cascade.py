@@ -100,10 +100,12 @@ class CascadeRouting:
             judged = self._judged_draft(belief, terms, problem, solved)
             if judged is not None:
                 return judged
+        commit = bool(solved.commit[0])
         if action == STOP and best < 0:
             action = self._least_loss(problem, solved)
+            commit = self._is_last(problem, action)
         if action != STOP:
-            return self._try(belief, solved, action)
+            return self._try(belief, solved, action, commit)
         return self._accept(belief, solved.confidence[0], best)
 
     def _settled(self, belief: Belief, problem: Problem) -> int | None:
@@ -224,12 +226,19 @@ class CascadeRouting:
         utility = problem.value[0] * solved.confidence[0] - problem.cost[0]
         return int(np.where(problem.open[0], utility, -np.inf).argmax())
 
-    def _try(self, belief: Belief, solved: Plan, action: int) -> Try:
+    @staticmethod
+    def _is_last(problem: Problem, action: int) -> bool:
+        """Whether a usable answer of ``action`` ends the request: another costs more than a good answer is worth."""
+        others = problem.open[0].copy()
+        others[action] = False
+        return bool((problem.cost[0][others] >= problem.value[0]).all())
+
+    def _try(self, belief: Belief, solved: Plan, action: int, commit: bool) -> Try:
         name = belief.names[action]
         expected = float(solved.confidence[0, action])
         if not belief.ran.any():
             reason = f"{name} is expected to be right with probability {expected:.2f} at {belief.cost[action]:.2g} USD"
-            if solved.commit[0]:
+            if commit:
                 reason += "; nothing it could answer would make a second call worthwhile"
         else:
             best = int(solved.answer[0])
@@ -238,7 +247,7 @@ class CascadeRouting:
         others = tuple(n for n, also in zip(belief.names, solved.together[0]) if also and n != name)
         if others:
             reason += f"; {' and '.join(others)} would be asked next whatever it answers, so at the same time"
-        return Try((name, *others), commit=bool(solved.commit[0]) and not others, reason=reason)
+        return Try((name, *others), commit=commit and not others, reason=reason)
 
     def _accept(self, belief: Belief, confidences: Array, best: int) -> Accept | Abstain:
         name = belief.names[best]

@@ -157,7 +157,7 @@ class TradeOff:
 
     def __init__(self, pool: Pool, curve: Curve | None = None, *, before: TradeOff | None = None) -> None:
         self.pool, self.curve = pool, curve
-        self._dearest = pool.dearest()
+        self._dearest = pool.dearest
         self._pacers: dict[float, Pacer] = {} if before is None else dict(before._pacers)
         self._floors: dict[tuple[float, str], Terms] = {}
         self._lock = threading.Lock()

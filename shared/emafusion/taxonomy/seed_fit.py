@@ -127,7 +127,7 @@ class SeedFit:
 
 def _looks(surface: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]) -> _Floats:
     # Clipped and of unit length: a text longer or fuller of code than any seed must not outshout the other views.
-    clipped = ((surface - mean) / scale).clip(-2.0, 2.0).astype(np.float64)
+    clipped = np.minimum(np.maximum((surface - mean) / scale, -2.0), 2.0).astype(np.float64)
     norms = np.sqrt((clipped * clipped).sum(axis=1, keepdims=True))
     return np.asarray(_SURFACE_WEIGHT * clipped / np.maximum(norms, 1e-12))
 
