@@ -7,16 +7,18 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from emafusion.estimators.beliefs import Evidence, infer
 from emafusion.estimators.confidence import ConfidenceCalibration, calibrated
 from emafusion.estimators.shared_difficulty import SharedDifficulty
 from emafusion.policies.lattice import lattice
-from emafusion.policies.planning import STOP, plan, worth
+from emafusion.policies.planning import DEPTH, STOP, _at_once, _solve, plan, worth
 from emafusion.policies.problem import Problem
+from emafusion.policies.tally import tally
 
+NO_GROUPS = np.zeros((1, 0), dtype=np.int64)
 COSTS = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
 CHANCES = st.lists(st.floats(0.1, 0.95), min_size=3, max_size=3)
 
@@ -114,6 +116,20 @@ def test_the_plan_is_worth_at_least_any_direct_answer(p: list[float], cost: list
     solved = plan(problem(p, cost, value), ConfidenceCalibration().start(3))
     direct = value * solved.confidence[0] - np.array(cost)
     assert solved.worth[0] >= direct.max() - 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHANCES, COSTS, st.floats(0.005, 1.0))
+def test_where_no_second_call_can_pay_nothing_is_foreseen_and_nothing_else_comes_of_it(
+    p: list[float], cost: list[float], value: float
+) -> None:
+    assume(sum(c < value for c in cost) <= 1)
+    pb, calibration = problem(p, cost, value), ConfidenceCalibration().start(3)
+    lattice_ = _solve(
+        pb, infer(pb.evidence), plan(pb, calibration).confidence, calibration, NO_GROUPS, tally(3, 0, DEPTH, (), 0, 0)
+    )
+    for at_once, foreseen in zip(_at_once(pb, plan(pb, calibration).confidence), lattice_):
+        assert at_once[0] == pytest.approx(foreseen[0], abs=1e-9)
 
 
 def test_when_money_is_no_object_it_asks_and_when_nothing_is_worth_it_it_stops() -> None:

@@ -107,6 +107,8 @@ def _solved(
     q = calibrated(problem.evidence, posterior, problem.forecast, calibration)
     n, m = q.shape
     if problem.silent is None and not posterior.sizes.shape[1] and not posterior.alone.any():  # nothing ran yet
+        if not _may_call_twice(problem):
+            return posterior, q, _at_once(problem, q)
         counts = tally(min(width, m), 0, depth, (), 0, 0)
         if n <= CHUNK:
             return posterior, q, _solve(problem, posterior, q, calibration, np.zeros((n, 0), dtype=np.int64), counts)
@@ -131,6 +133,22 @@ def _solved(
             for whole, some in zip(moves, solved):
                 whole[part] = some
     return posterior, q, moves
+
+
+def _may_call_twice(problem: Problem) -> bool:
+    """Whether a second call could pay for itself in any request: it costs less than a good answer is worth."""
+    pays = problem.open & (problem.cost < problem.value[:, None])
+    return bool((pays.sum(1) > 1).any())
+
+
+def _at_once(problem: Problem, q: Array) -> Moves:
+    """What the lattice comes to where no second call can pay: the best call, if any is worth it, ends the request."""
+    gain = np.where(problem.open, problem.value[:, None] * q - problem.cost, IMPOSSIBLE)
+    best, rows = gain.argmax(1), np.arange(len(gain))
+    worth, together = np.maximum(gain[rows, best], 0.0), np.zeros(q.shape, dtype=bool)
+    pays = worth > 0.0
+    together[rows, best] = pays
+    return np.where(pays, best, STOP), worth, np.zeros(len(gain)), pays, together
 
 
 def _alike(problem: Problem, posterior: Posterior, order: IntArray, width: int, depth: int) -> dict[Tally, list[int]]:
