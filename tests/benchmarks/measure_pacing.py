@@ -37,7 +37,8 @@ from emafusion.estimators.beliefs import IntArray  # noqa: E402
 from emafusion.evaluation.baselines import Fold  # noqa: E402
 from emafusion.learning.simulation import Recording, simulate  # noqa: E402
 from emafusion.log import LoggedQuery, read_log  # noqa: E402
-from emafusion.policies.trade_off import UNPACED_VALUE, Curve, Pacer  # noqa: E402
+from emafusion.policies.pacing import Pacer  # noqa: E402
+from emafusion.policies.trade_off import UNPACED_VALUE, Curve  # noqa: E402
 
 Array = NDArray[np.float64]
 
