@@ -8,8 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from emafusion import Objective
+from emafusion.engine.drivers import run
 from emafusion.estimators.beliefs import Array
 from emafusion.policies.pacing import Pacer
+from emafusion.types import Query
+from tests.engine.scripted import ScriptedTransport, fusion
 
 QUERIES = 3000
 BUDGETS = (3e-4, 1e-3, 3e-3)
@@ -188,3 +192,18 @@ def test_no_thread_loses_what_another_spent() -> None:
         list(threads.map(serve, range(8)))
     assert pacer.queries == pacer.spent == 4000
     assert not pacer._began
+
+
+def test_the_pacer_hears_of_the_requests_that_overlap_and_of_none_that_fail() -> None:
+    one = fusion("small", "big", judges=())
+    objective = Objective(usd_per_query=1e-3)
+    for text in ("one", "two", "three"):
+        next(one.steps(Query(text), objective))  # these three come to nothing
+    queries = [Query(f"question {i}") for i in range(4)]
+    under_way = [one.steps(query, objective) for query in queries]
+    for query, steps in zip(queries, under_way):
+        one.finish(query, run(steps, ScriptedTransport({"small": "391", "big": "391"})))
+    pacer = one.trade_off._pacer(1e-3)
+    assert pacer.queries == 4
+    # Nought, one, two and three others were settled while each was under way; delays are averaged over twenty.
+    assert pacer.delay == pytest.approx((3 + 2 * 0.95 + 0.95**2) / 20)
