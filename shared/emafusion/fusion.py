@@ -312,6 +312,7 @@ class Fusion:
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
+        self.trade_off.begin(wanted, query)
         if self._budgets is None and within is None:
             return self.engine.steps(query, wanted, terms, only)
         purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
@@ -347,7 +348,7 @@ class Fusion:
         decision = result.decision
         try:
             if "usd_per_query" in decision.objective:
-                self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)
+                self.trade_off.settle(Objective(**decision.objective), decision.cost_usd, query)
             self.last = decision
             self._feedback.remember(query, decision)
             if self.store is not None:

@@ -1,6 +1,7 @@
 """Measure how well the pacer keeps an average budget, over thousands of queries in many orders.
 
     EMAFUSION_DATA=FOLDER python tests/benchmarks/measure_pacing.py [--split report] [--seeds 10] [--queries 3000]
+        [--under-way 0]
 
 The log is halved: a router is fitted on one half, and the other half is what is asked, drawn with replacement
 ("shuffled"), or drawn and put in an order in which cost drifts: "rising" and "falling" by the length of the prompt, "by
@@ -10,7 +11,10 @@ What the policy does with a query is found beforehand, in lockstep, at a grid of
 candidates and with those that the pacer's allowance leaves; the pacer then runs through the queries one by one, as when
 serving. "free" is the same world with the one value that would have spent the budget had it been known: what quality
 the budget buys without pacing. "forced" is what an order makes anybody overspend who cannot see what comes: the most by
-which the cheapest answers alone exceed the budget towards the end.
+which the cheapest answers alone exceed the budget towards the end. "spare" is what it makes anybody leave: the most by
+which the answers of the highest value stay below the budget towards the end.
+
+With --under-way N, each query's cost becomes known only when N more have begun, as where N + 1 are served at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +41,8 @@ from emafusion.estimators.beliefs import IntArray  # noqa: E402
 from emafusion.evaluation.baselines import Fold  # noqa: E402
 from emafusion.learning.simulation import Recording, simulate  # noqa: E402
 from emafusion.log import LoggedQuery, read_log  # noqa: E402
-from emafusion.policies.trade_off import UNPACED_VALUE, Curve, Pacer  # noqa: E402
+from emafusion.policies.pacing import Pacer  # noqa: E402
+from emafusion.policies.trade_off import UNPACED_VALUE, Curve  # noqa: E402
 
 Array = NDArray[np.float64]
 
@@ -129,14 +134,20 @@ def ordered(world: World, order: str, queries: int, rng: np.random.Generator) ->
     return up if order == "rising" else up[::-1]
 
 
-def paced(world: World, rows: Sequence[int], budget: float, *, fitted: bool) -> tuple[float, float, float]:
+def paced(
+    world: World, rows: Sequence[int], budget: float, *, fitted: bool, under_way: int = 0
+) -> tuple[float, float, float]:
     """Run the pacer through the queries: spent over allowed less one, quality, the worst debt on the way (budgets)."""
     pacer = Pacer(budget)
     start = world.curve.value_for_budget(budget) if fitted else UNPACED_VALUE * budget
     spent = quality = worst = 0.0
+    costs: list[float] = []
     for t, i in enumerate(rows, 1):
         cost, score = world.at(i, start * pacer.factor(), pacer.allowance())
-        pacer.settle(cost)
+        pacer.begin(t)
+        costs.append(cost)
+        if t > under_way:
+            pacer.settle(costs[t - under_way - 1], t - under_way)
         spent, quality = spent + cost, quality + score
         worst = max(worst, spent / budget - t)
     return spent / budget / len(rows) - 1.0, quality / len(rows), worst
@@ -154,7 +165,13 @@ def forced(world: World, rows: Sequence[int], budget: float) -> float:
     return float(max(over.max(), 0.0)) / len(rows)
 
 
-def measure(world: World, queries: int, seeds: int) -> Iterator[dict[str, Any]]:
+def spare(world: World, rows: Sequence[int], budget: float) -> float:
+    """The most by which the last queries, however many, cost less than the budget even at the highest value."""
+    under = np.cumsum((1.0 - world.cost[-1, -1, rows] / budget)[::-1])
+    return float(max(under.max(), 0.0)) / len(rows)
+
+
+def measure(world: World, queries: int, seeds: int, under_way: int = 0) -> Iterator[dict[str, Any]]:
     for budget in world.budgets:
         for order in ORDERS:
             for fitted in (True, False):
@@ -162,9 +179,10 @@ def measure(world: World, queries: int, seeds: int) -> Iterator[dict[str, Any]]:
                 for seed in range(seeds):
                     rows = ordered(world, order, queries, np.random.default_rng(seed))
                     asked = rows.tolist()
-                    run = paced(world, asked, budget, fitted=fitted)
-                    found.append((*run, unpaced(world, asked, budget), forced(world, asked, budget)))
-                off, quality, debt, free, floor = np.array(found).T
+                    run = paced(world, asked, budget, fitted=fitted, under_way=under_way)
+                    bounds = forced(world, asked, budget), spare(world, asked, budget)
+                    found.append((*run, unpaced(world, asked, budget), *bounds))
+                off, quality, debt, free, floor, ceiling = np.array(found).T
                 yield {
                     "budget": budget,
                     "order": order,
@@ -174,6 +192,8 @@ def measure(world: World, queries: int, seeds: int) -> Iterator[dict[str, Any]]:
                     "off_most": float(off.max()),
                     "forced_most": float(floor.max()),
                     "unforced_most": float((off - floor).max()),
+                    "spare_most": float(ceiling.max()),
+                    "unforced_least": float((off + ceiling).min()),
                     "worst_debt": float(debt.max()),
                     "quality": float(quality.mean()),
                     "quality_free": float(free.mean()),
@@ -203,21 +223,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", choices=("develop", "report"), default="report")
     parser.add_argument("--queries", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--under-way", type=int, default=0, help="queries that begin before the cost of one is known")
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)), help="USD a query, separated by commas")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     world = build(options.log, options.split, [float(b) for b in options.budgets.split(",")])
-    rows = list(measure(world, options.queries, options.seeds))
+    rows = list(measure(world, options.queries, options.seeds, options.under_way))
     if options.json:
         print(json.dumps(rows))
         return
     Console(width=130).print(shown(rows))
-    over, free = max(r["off_most"] for r in rows), max(r["unforced_most"] for r in rows)
-    under, lost = min(r["off_least"] for r in rows), np.mean([r["quality"] - r["quality_free"] for r in rows])
-    print(
-        f"{len(rows) * options.seeds} runs: largest overshoot {over:+.2%} ({free:+.2%} beyond what is forced), ", end=""
-    )
-    print(f"largest undershoot {under:+.2%}, quality {lost:+.4f} of the free one on average")
+    for order in (*ORDERS, "all"):
+        some = [r for r in rows if order in (r["order"], "all")]
+        over, under = max(r["off_most"] for r in some), min(r["off_least"] for r in some)
+        most, least = max(r["unforced_most"] for r in some), min(r["unforced_least"] for r in some)
+        quality, free = (float(np.mean([r[k] for r in some])) for k in ("quality", "quality_free"))
+        print(
+            f"{order}, {len(some) * options.seeds} runs: overshoot {over:+.2%} ({most:+.2%} beyond what is forced), "
+            f"undershoot {under:+.2%} ({least:+.2%} beyond what is spare), "
+            f"median {np.median([r['off_median'] for r in some]):+.2%}, "
+            f"quality {quality:.4f}, {quality - free:+.4f} of the free one"
+        )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from emafusion import Objective
+from emafusion.engine.drivers import run
 from emafusion.estimators.beliefs import Array
-from emafusion.policies.trade_off import Pacer
+from emafusion.policies.pacing import Pacer
+from emafusion.types import Query
+from tests.engine.scripted import ScriptedTransport, fusion
 
 QUERIES = 3000
 BUDGETS = (3e-4, 1e-3, 3e-3)
@@ -83,10 +88,122 @@ def test_an_average_budget_is_kept_to_a_fraction_of_a_percent(drift: str, off_by
             assert quality >= free - (0.01 if drift in ("shuffled", "blocks") else 0.05)
 
 
-def test_a_great_debt_confines_to_calls_of_a_budget_each() -> None:
+def test_a_debt_of_many_dear_queries_confines_to_calls_of_a_budget_each() -> None:
     pacer = Pacer(2.0, debt=5.0)
     assert pacer.allowance() == np.inf
-    pacer.settle(14.0)
+    for _ in range(20):
+        pacer.settle(7.0)
     assert pacer.allowance() == 2.0
     pacer.settle(0.0)
+    assert pacer.allowance() == 2.0
+    for _ in range(60):
+        pacer.settle(0.0)
     assert pacer.allowance() == np.inf
+
+
+def test_a_debt_of_one_dear_answer_is_left_to_the_value() -> None:
+    pacer = Pacer(1.0)
+    for _ in range(100):
+        pacer.settle(0.8)
+    steady = pacer.factor()
+    pacer.settle(100.0)
+    assert pacer.allowance() == np.inf
+    assert pacer.factor() < steady / 4
+
+
+def test_a_debt_that_the_value_does_not_pay_off_confines_in_the_end() -> None:
+    """Nine queries of ten cost half a budget, the tenth seven, whatever the value, as where one candidate answers."""
+    pacer, spent = Pacer(1.0), 0.0
+    for i in range(3000):
+        cost = 0.2 if np.isfinite(pacer.allowance()) else 7.0 if i % 10 == 0 else 0.5
+        pacer.settle(cost)
+        spent += cost
+    assert 0.98 <= spent / 3000 <= 1.01
+
+
+def elastic(pacer: Pacer, log_price: Array, seed: int, *, under_way: int = 0) -> Array:
+    """Costs of queries, in budgets, that grow with the root of the value, each known so many queries late."""
+    noise = np.random.default_rng(seed).lognormal(-0.32, 0.8, len(log_price))
+    cost = np.zeros(len(log_price))
+    for i, log in enumerate(log_price):
+        pacer.begin(i)
+        cost[i] = np.exp(log) * pacer.factor() ** 0.5 * noise[i]
+        if np.isfinite(pacer.allowance()):
+            cost[i] = min(cost[i], noise[i])
+        if i >= under_way:
+            pacer.settle(cost[i - under_way] * pacer.budget, i - under_way)
+    return cost
+
+
+@pytest.mark.parametrize("kinds", [(0.0, -1.5, 1.5), (1.0, -1.0, 1.0), (-1.5, 0.0, 1.5), (1.5, -1.5, 0.0)])
+def test_a_sudden_change_of_kind_leaves_no_debt(kinds: tuple[float, ...]) -> None:
+    """The price of a query rises or falls twentyfold from one to the next, twice."""
+    for seed in range(3):
+        off = elastic(Pacer(1e-3), np.repeat(kinds, 1000), seed).mean() - 1.0
+        assert -0.01 <= off <= 0.004, seed
+
+
+def test_a_short_run_leaves_less_than_two_percent() -> None:
+    for seed in range(5):
+        off = elastic(Pacer(1e-3), np.zeros(675), seed).mean() - 1.0
+        assert -0.02 <= off <= 0.01, seed
+
+
+@pytest.mark.parametrize(("under_way", "tolerance"), [(16, 0.01), (64, 0.02)])
+def test_queries_that_overlap_are_paced_more_slowly(under_way: int, tolerance: float) -> None:
+    """Told nothing of the overlap, the pacer swings between the extremes of the factor."""
+    pacer = Pacer(1e-3)
+    cost = elastic(pacer, np.zeros(3000), 0, under_way=under_way)
+    assert cost.mean() == pytest.approx(1.0, abs=tolerance)
+    assert pacer.delay == pytest.approx(under_way, abs=1.0)
+    by_hundred = cost[-2000:].reshape(-1, 100).mean(1)
+    assert by_hundred.std() < 0.3
+
+
+def test_where_no_value_spends_the_budget_the_next_kind_is_not_answered_at_any_price() -> None:
+    pacer = Pacer(1.0)
+    for _ in range(1000):
+        pacer.settle(0.01)
+    assert pacer.factor() <= np.exp(5.0)
+    cost = elastic(pacer, np.zeros(300), 0)
+    assert cost.sum() <= 300 + 1.5 * 990
+
+
+def test_requests_that_fail_are_forgotten() -> None:
+    pacer = Pacer(1.0)
+    for i in range(10_000):
+        pacer.begin(i)
+        if i % 2:
+            pacer.settle(1.0, i)
+    assert pacer.delay == 0.0
+    assert len(pacer._began) <= 4096
+
+
+def test_no_thread_loses_what_another_spent() -> None:
+    pacer = Pacer(1.0)
+
+    def serve(worker: int) -> None:
+        for i in range(500):
+            pacer.begin(worker * 1000 + i)
+            pacer.factor()
+            pacer.settle(1.0, worker * 1000 + i)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(serve, range(8)))
+    assert pacer.queries == pacer.spent == 4000
+    assert not pacer._began
+
+
+def test_the_pacer_hears_of_the_requests_that_overlap_and_of_none_that_fail() -> None:
+    one = fusion("small", "big", judges=())
+    objective = Objective(usd_per_query=1e-3)
+    for text in ("one", "two", "three"):
+        next(one.steps(Query(text), objective))  # these three come to nothing
+    queries = [Query(f"question {i}") for i in range(4)]
+    under_way = [one.steps(query, objective) for query in queries]
+    for query, steps in zip(queries, under_way):
+        one.finish(query, run(steps, ScriptedTransport({"small": "391", "big": "391"})))
+    pacer = one.trade_off._pacer(1e-3)
+    assert pacer.queries == 4
+    # Nought, one, two and three others were settled while each was under way; delays are averaged over twenty.
+    assert pacer.delay == pytest.approx((3 + 2 * 0.95 + 0.95**2) / 20)

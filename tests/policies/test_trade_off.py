@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emafusion import Objective, Pool
-from emafusion.policies.trade_off import Curve, Pacer, TradeOff
+from emafusion.policies.pacing import Pacer
+from emafusion.policies.trade_off import Curve, TradeOff
 from tests.engine.scripted import candidate
 
 POOL = Pool([candidate(n) for n in ("small", "mid", "big")])
@@ -112,9 +113,11 @@ def test_a_curve_survives_the_way_to_json_and_back() -> None:
 def test_a_budget_in_debt_allows_calls_of_one_budget_each() -> None:
     trade_off, objective = TradeOff(POOL, curve()), Objective(usd_per_query=1e-3)
     assert trade_off.terms(objective).allowance == np.inf
-    trade_off.settle(objective, 0.1)
+    for _ in range(20):
+        trade_off.settle(objective, 0.005)
     assert trade_off.terms(objective).allowance == 1e-3
     poor = TradeOff(POOL, curve(quality=(0.5,) * 9, advantage=(-1.0,) * 9))
-    poor.settle(objective, 0.1)
+    for _ in range(20):
+        poor.settle(objective, 0.005)
     assert poor.terms(objective).only != ()
     assert poor.terms(objective).allowance == 1e-3

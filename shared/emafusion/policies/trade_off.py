@@ -1,4 +1,4 @@
-"""From an objective in the user's terms to the terms of a policy, and a pacer that holds an average budget.
+"""From an objective in the user's terms to the terms of a policy.
 
 ``usd_value`` is direct. ``usd_per_query`` and ``quality_floor`` are looked up on the :class:`Curve` that fitting
 measured out of fold; without one, a floor is kept request by request against the reference candidate's expected
@@ -15,20 +15,15 @@ import numpy as np
 
 from emafusion.config import Objective, Pool
 from emafusion.policies.base import Terms
-from emafusion.types import Usage
+from emafusion.policies.pacing import Pacer
+from emafusion.types import Query, Usage
 
-__all__ = ["Curve", "Pacer", "TradeOff"]
+__all__ = ["Curve", "TradeOff"]
 
 UNPACED_VALUE = 30.0
 """First guess of a good answer's worth, in budgets, where no curve says better."""
 FLOOR_VALUE = 100.0
 """Around which the worth of a good answer is sought under an unfitted floor, in calls of the reference candidate."""
-MOST_CARRIED = 4.0
-"""Log of the factor by which the value for a budget may be corrected for good."""
-DEBT = 12.0
-"""Budgets of debt beyond which calls are confined: 0.4 % of 3,000 queries."""
-SAVING = 9.0
-"""Budgets that the pacer aims to have left over: 0.3 % of 3,000 queries."""
 MOST_BUDGETS = 1024
 """Budgets of which a pace is kept: a caller may give one with each request."""
 EVIDENCE = 1.0
@@ -106,52 +101,6 @@ class Curve:
         )
 
 
-class Pacer:
-    """Holds an average budget: raises or lowers the value of a good answer as spending runs under or over.
-
-    The log of the factor is the budget left over so far, in budgets of ``horizon`` queries (dual ascent on the budget
-    constraint), plus what that has amounted to over time: where the curve is wrong for good, the first term alone would
-    settle at a lasting debt or saving. The second pays it off, at the pace at which the two together do not oscillate
-    when cost grows with the square root of value or faster.
-
-    Two things keep what is spent below the budget rather than around it. The value is steered to a saving of ``saving``
-    budgets, not to zero; and while the debt is greater than ``debt`` budgets, calls are confined to those that are
-    expected to cost no more than one, so that it cannot grow but by what forecasts are wrong.
-    """
-
-    def __init__(self, budget: float, *, horizon: float = 30.0, debt: float = DEBT, saving: float = SAVING) -> None:
-        self.budget, self.horizon, self.debt, self.saving = budget, horizon, debt, saving
-        self.spent, self.queries, self.carried = 0.0, 0, 0.0
-        self._lock = threading.Lock()
-
-    def factor(self) -> float:
-        """By what to multiply the value now."""
-        with self._lock:
-            left, carried = self._left() - self._aim(), self.carried
-        return float(np.exp(np.clip(left / self.horizon + carried, -7.0, 7.0)))
-
-    def allowance(self) -> float:
-        """USD that a call may be expected to cost now; infinite as long as the debt is small."""
-        with self._lock:
-            return float("inf") if self._left() >= -self.debt else self.budget
-
-    def settle(self, cost_usd: float) -> None:
-        with self._lock:
-            self.spent += cost_usd
-            self.queries += 1
-            left = self._left() - self._aim()
-            self.carried += float(np.clip(left, -self.horizon, self.horizon)) / (8.0 * self.horizon**2)
-            self.carried = min(max(self.carried, -MOST_CARRIED), MOST_CARRIED)
-
-    def _left(self) -> float:
-        """What is left over so far, in budgets of one query."""
-        return self.queries - self.spent / self.budget
-
-    def _aim(self) -> float:
-        """The saving that is aimed at, saved up little by little."""
-        return min(self.saving, 0.01 * self.queries)
-
-
 class TradeOff:
     """Turns objectives into terms, for one pool; the pace of budgets goes on from the one ``before``."""
 
@@ -218,10 +167,15 @@ class TradeOff:
         best = max(alone, key=lambda n: terms.value * alone[n][1] - alone[n][0])
         return replace(terms, only=(best,))
 
-    def settle(self, objective: Objective, cost_usd: float) -> None:
+    def begin(self, objective: Objective, query: Query) -> None:
+        """Tell the pacer that a query is under way, so that it knows how late :meth:`settle` comes."""
+        if objective.usd_per_query is not None:
+            self._pacer(objective.usd_per_query).begin(id(query))
+
+    def settle(self, objective: Objective, cost_usd: float, query: Query | None = None) -> None:
         """Tell the pacer what a query cost."""
         if objective.usd_per_query is not None:
-            self._pacer(objective.usd_per_query).settle(cost_usd)
+            self._pacer(objective.usd_per_query).settle(cost_usd, None if query is None else id(query))
 
     def _pacer(self, budget: float) -> Pacer:
         with self._lock:
