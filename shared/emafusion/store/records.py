@@ -11,6 +11,7 @@ from emafusion.store.rows import Rows, rows_of
 from emafusion.types import Query, Result
 
 if TYPE_CHECKING:
+    from emafusion.learning.online.hints import Hint
     from emafusion.learning.online.observation import Observation
 
 __all__ = ["Learned", "Made", "Rated", "Record", "decode", "encode", "rows"]
@@ -43,10 +44,11 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What an answer taught, as it was known at a moment."""
+    """What an answer taught, as it was known at a moment, and hints that were told of it then."""
 
     observation: Observation
     at: datetime
+    hints: tuple[Hint, ...] = ()
 
 
 Record: TypeAlias = "Made | Rows | Rated | Learned"
@@ -66,7 +68,8 @@ def encode(record: Record) -> dict[str, Any]:
         seen = record.observation
         values = {f.name: getattr(seen, f.name) for f in fields(seen)}
         values["features"] = [float(x) for x in seen.features]
-        return {"observation": {k: _plain(v) for k, v in values.items()}, "at": record.at.isoformat()}
+        hints = [[h.key, _plain(h.judge), _plain(h.weight)] for h in record.hints]
+        return {"observation": {k: _plain(v) for k, v in values.items()}, "at": record.at.isoformat(), "hints": hints}
     found = rows(record)
     decision = dict(found.decision)
     decision["created_at"] = decision["created_at"].isoformat()
@@ -89,11 +92,12 @@ def decode(line: dict[str, Any]) -> Record:
     if "observation" in line:
         import numpy as np
 
+        from emafusion.learning.online.hints import Hint
         from emafusion.learning.online.observation import Observation
 
-        seen = line["observation"]
+        seen, hints = line["observation"], tuple(Hint(*hint) for hint in line.get("hints", ()))
         features = np.asarray(seen["features"], np.float64)
-        return Learned(Observation(**seen | {"features": features}), datetime.fromisoformat(line["at"]))
+        return Learned(Observation(**seen | {"features": features}), datetime.fromisoformat(line["at"]), hints)
     decision = line["decision"]
     decision["created_at"] = datetime.fromisoformat(decision["created_at"])
     if decision["embedding"] is not None:

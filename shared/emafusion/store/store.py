@@ -33,6 +33,7 @@ from emafusion.types import Query, Result
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from emafusion.learning.online.hints import Hint
     from emafusion.learning.online.observation import Observation
 
 __all__ = ["Store"]
@@ -210,17 +211,22 @@ class Store(Policies, Sums):
                 return True
             raise
 
-    def learn(self, observations: Sequence[Observation]) -> None:
+    def learn(self, observations: Sequence[Observation], hints: Sequence[Hint] = ()) -> None:
         """Add what answers taught to the learned sums, later, on the writing thread.
 
         An observation of the same decision and candidate again tells what is known by now: a judgement or a truth that
         is new, or later than the one that was known, replaces it in the sums; one that is known changes nothing. So all
         may be sent more than once, from any process.
+
+        Parameters
+        ----------
+        hints
+            Evidence that was told of each of these answers since; one of the same key replaces the earlier one.
         """
         self._in_this_process()
         at = now()
         for observation in observations:
-            self._writer.put(Learned(observation, at))
+            self._writer.put(Learned(observation, at, tuple(hints)))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything recorded so far is in the database; False if ``timeout`` seconds did not suffice."""

@@ -135,6 +135,7 @@ def metadata() -> MetaData:
         Column("propensity", Float, nullable=False),
         Column("told_at", DateTime),
         Column("created_at", DateTime, nullable=False, index=True),
+        Column("hints", JSON(none_as_null=True)),  # key -> [judge, weight, when]; null: none, as until version 3
     )
     Table(
         "statistics",
