@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from emafusion import Budget, BudgetExceeded, Budgets
 from emafusion.budgets.leases import SharedLedger
 from emafusion.budgets.ledger import Claim, Ledger, Reservation
-from emafusion.store.migrations.v003_budgets import upgrade
+from emafusion.store.tables import metadata
 
 A_DAY = 86_400
 TOTAL = Budget(1e-9, window="day", name="total")  # 1000 units
@@ -115,7 +115,7 @@ class ManyProcesses(OneProcess):
         super().begin()
         self.engine = create_engine("sqlite://")
         with self.engine.begin() as connection:
-            upgrade(connection)
+            metadata().create_all(connection)
         self.ledgers = [SharedLedger(self.engine, BUDGETS, self.clock, renewed=1e6) for _ in range(3)]
 
     @rule(worker=st.integers(0, 2))
@@ -164,7 +164,7 @@ TestManyProcesses.settings = settings(max_examples=25, stateful_step_count=30, d
 def engine(tmp_path: Path) -> Any:
     made = create_engine(f"sqlite:///{tmp_path / 'budgets.sqlite'}")
     with made.begin() as connection:
-        upgrade(connection)
+        metadata().create_all(connection)
     yield made
     made.dispose()
 

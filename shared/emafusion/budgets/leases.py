@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from emafusion.budgets.budget import Budget, Budgets
 from emafusion.budgets.ledger import Account, Claim, Ledger, Reservation, exceeded, standing
+from emafusion.store.budget_tables import KEPT
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -36,8 +37,6 @@ RENEWED = 5.0
 """Seconds between two reports."""
 EXPIRES = 60.0
 """Seconds without a report after which a process is taken to be gone."""
-KEPT = 2 * 86_400.0
-"""Seconds for which the database remembers leases that ended; a process relies on half of it."""
 STALE = 1.0
 """Seconds for which what the database said of a window is good enough to plan with."""
 LONGEST_KEY = 128
@@ -165,8 +164,12 @@ class SharedLedger(Ledger):
     def _lease(self, account: _Leased, spent: int, kept: int) -> Lease:
         from emafusion.store.budget_tables import Lease, Row
 
-        row = Row(account.claim.budget.label, _short(account.claim.key), account.claim.start)
-        return Lease(account.id, row, spent, kept, self.clock() + self.expires, new=account.expires_at == float("inf"))
+        claim, now = account.claim, self.clock()
+        row = Row(claim.budget.label, _short(claim.key), claim.start)
+        # A conversation has no end that anybody is told of: it is needed as long as it is drawn on.
+        needed = now if claim.end is None and claim.budget.per == "session" else claim.end
+        new = account.expires_at == float("inf")
+        return Lease(account.id, row, spent, kept, now + self.expires, new, needed)
 
     def _unreachable(self, claim: Claim, account: _Leased, lacking: int, amount: int, error: Exception) -> None:
         now = time.monotonic()

@@ -68,7 +68,7 @@ class Store(Policies, Sums):
         Bytes that this process may spill.
     retention_days
         Decisions older than this are deleted, with their attempts, verdicts and feedback, at the beginning and every
-        hour; None keeps them. Learned sums stay.
+        hour, and so are windows of budgets that are over; None keeps all. Learned sums stay.
 
     Raises
     ------

@@ -177,6 +177,7 @@ def metadata() -> MetaData:
         Column("start", BigInteger, primary_key=True, autoincrement=False),  # seconds since 1970 UTC; 0: for ever
         Column("spent", BigInteger, nullable=False),
         Column("reserved", BigInteger, nullable=False),
+        Column("needed_until", Float),  # seconds since 1970 UTC; null: for ever, and what versions up to 4 wrote
     )
     Table(
         "budget_leases",

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
-from emafusion.store.migrations import v001_decisions, v002_learning, v003_budgets, v004_hints
+from emafusion.store.migrations import v001_decisions, v002_learning, v003_budgets, v004_hints, v005_ended_windows
 from emafusion.store.tables import table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v002_learning.upgrade,
     v003_budgets.upgrade,
     v004_hints.upgrade,
+    v005_ended_windows.upgrade,
 )
 VERSION = len(VERSIONS)
 
