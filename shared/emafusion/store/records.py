@@ -1,4 +1,4 @@
-"""What is queued to be written: decisions, feedback and observations, and the form in which they wait on disk."""
+"""What is queued to be written (decisions, feedback, observations, alarms) and the form in which it waits on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emafusion.learning.online.hints import Hint
     from emafusion.learning.online.observation import Observation
 
-__all__ = ["Learned", "Made", "Rated", "Record", "decode", "encode", "rows"]
+__all__ = ["Learned", "Made", "Noticed", "Rated", "Record", "decode", "encode", "rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,22 @@ class Learned:
     hints: tuple[Hint, ...] = ()
 
 
-Record: TypeAlias = "Made | Rows | Rated | Learned"
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """An alarm; its fields are the columns of the table."""
+
+    id: str
+    raised_at: datetime
+    kind: str
+    candidate: str
+    before: float
+    after: float
+    since: float
+    tick: float
+    answers: int
+
+
+Record: TypeAlias = "Made | Rows | Rated | Learned | Noticed"
 """``Rows`` is a decision that comes back from disk."""
 
 
@@ -64,6 +79,10 @@ def encode(record: Record) -> dict[str, Any]:
     """A record as JSON can hold it."""
     if isinstance(record, Rated):
         return {"feedback": asdict(record) | {"given_at": record.given_at.isoformat()}}
+    if isinstance(record, Noticed):
+        return {
+            "alarm": {k: _plain(v) for k, v in asdict(record).items()} | {"raised_at": record.raised_at.isoformat()}
+        }
     if isinstance(record, Learned):
         seen = record.observation
         values = {f.name: getattr(seen, f.name) for f in fields(seen)}
@@ -89,6 +108,9 @@ def decode(line: dict[str, Any]) -> Record:
     if "feedback" in line:
         values = line["feedback"]
         return Rated(**values | {"given_at": datetime.fromisoformat(values["given_at"])})
+    if "alarm" in line:
+        values = line["alarm"]
+        return Noticed(**values | {"raised_at": datetime.fromisoformat(values["raised_at"])})
     if "observation" in line:
         import numpy as np
 

@@ -24,8 +24,8 @@ AT_ONCE = 500
 def prune(engine: Engine, before: datetime) -> int:
     """Delete decisions made before then, with their attempts, verdicts, feedback and credits; returns their number.
 
-    Learned sums stay, but what an old answer contributed can no longer be corrected. With them go windows of budgets
-    that ended before then, and those of conversations that nobody has drawn on since.
+    Learned sums stay, but what an old answer contributed can no longer be corrected. With them go alarms, windows of
+    budgets that ended before then, and those of conversations that nobody has drawn on since.
     """
     decisions = table("decisions")
     deleted = 0
@@ -62,8 +62,11 @@ def _delete_some(connection: Connection, chosen: ColumnElement[bool]) -> int:
 
 
 def _delete_orphans(connection: Connection, before: datetime) -> None:
-    """What is old and belongs to a decision that never came."""
+    """What is old and belongs to a decision that never came, or to none."""
     from sqlalchemy import delete, select
+
+    alarms = table("alarms")
+    connection.execute(delete(alarms).where(alarms.c.raised_at < before))
 
     decisions = table("decisions")
     for name, made in (("feedback", "given_at"), ("credits", "created_at")):

@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import multiprocessing.util
 import os
+import uuid
 import weakref
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from emafusion.store.forks import Forks
 from emafusion.store.learned import Sums
 from emafusion.store.opening import connect, is_outage, place_of, url_of
 from emafusion.store.policies import Policies
-from emafusion.store.records import Learned, Made, Record, decode, encode
+from emafusion.store.records import Learned, Made, Noticed, Record, decode, encode
 from emafusion.store.recovery import recover, sign_off
 from emafusion.store.spill import Spill
 from emafusion.store.tally import Tally
@@ -33,6 +35,7 @@ from emafusion.types import Query, Result
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from emafusion.learning.online.drift import Alarm
     from emafusion.learning.online.hints import Hint
     from emafusion.learning.online.observation import Observation
 
@@ -68,7 +71,7 @@ class Store(Policies, Sums):
         Bytes that this process may spill.
     retention_days
         Decisions older than this are deleted, with their attempts, verdicts and feedback, at the beginning and every
-        hour, and so are windows of budgets that are over; None keeps all. Learned sums stay.
+        hour, and so are alarms, and windows of budgets that are over; None keeps all. Learned sums stay.
 
     Raises
     ------
@@ -227,6 +230,11 @@ class Store(Policies, Sums):
         at = now()
         for observation in observations:
             self._writer.put(Learned(observation, at, tuple(hints)))
+
+    def notice(self, alarm: Alarm) -> None:
+        """Keep an alarm, later, on the writing thread."""
+        self._in_this_process()
+        self._writer.put(Noticed(uuid.uuid4().hex, now(), **asdict(alarm)))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything recorded so far is in the database; False if ``timeout`` seconds did not suffice."""

@@ -191,6 +191,19 @@ def metadata() -> MetaData:
         Column("expires_at", Float, nullable=False, index=True),  # seconds since 1970 UTC
         Column("charged", Boolean, nullable=False),
     )
+    Table(  # what was noticed to have changed while serving
+        "alarms",
+        tables,
+        Column("id", String(64), primary_key=True),
+        Column("raised_at", DateTime, nullable=False, index=True),  # UTC
+        Column("kind", String(16), nullable=False),  # quality or traffic
+        Column("candidate", String(256), nullable=False),  # empty for the traffic
+        Column("before", Float, nullable=False),
+        Column("after", Float, nullable=False),
+        Column("since", Float, nullable=False),  # in decisions, as the next
+        Column("tick", Float, nullable=False),
+        Column("answers", Integer, nullable=False),
+    )
     return tables
 
 

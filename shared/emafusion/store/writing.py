@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from emafusion.store.learned import learn
 from emafusion.store.opening import is_outage, transact
-from emafusion.store.records import Learned, Made, Rated, Record, rows
+from emafusion.store.records import Learned, Made, Noticed, Rated, Record, rows
 from emafusion.store.rows import Rows
 from emafusion.store.tables import table
 from emafusion.store.upserts import insert_new, insert_or_renew
@@ -65,6 +65,7 @@ class Batches:
         insert_or_renew(connection, table("feedback"), sorted(rated, key=lambda r: str(r["key"])), newer="given_at")
         if last and self._writer is not None:
             insert_or_renew(connection, table("writers"), [{"id": self._writer, "written": last}])
+        insert_new(connection, table("alarms"), [asdict(x) for x in batch if isinstance(x, Noticed)])
         learned = [x for x in batch if isinstance(x, Learned)]
         if learned:
             learn(connection, learned)

@@ -56,6 +56,8 @@ class SharedSums(Protocol):
 
     def learn(self, observations: Sequence[Observation], hints: Sequence[Hint] = ()) -> None: ...
 
+    def notice(self, alarm: Alarm) -> None: ...
+
     def answers(self, decision_id: str) -> list[Answer]: ...
 
     def statistics(self) -> dict[tuple[str, int], NDArray[np.float64]]: ...
@@ -155,6 +157,8 @@ class LearningLoop:
         if alarm is None:
             return
         self.alarms.append(alarm)
+        if self._store is not None:
+            self._store.notice(alarm)
         if alarm.kind == "quality":
             self.learner().forget(alarm.candidate, before=alarm.since)
 

@@ -11,7 +11,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
-from emafusion.store.migrations import v001_decisions, v002_learning, v003_budgets, v004_hints, v005_ended_windows
+from emafusion.store.migrations import (
+    v001_decisions,
+    v002_learning,
+    v003_budgets,
+    v004_hints,
+    v005_ended_windows,
+    v006_alarms,
+)
 from emafusion.store.tables import table
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v003_budgets.upgrade,
     v004_hints.upgrade,
     v005_ended_windows.upgrade,
+    v006_alarms.upgrade,
 )
 VERSION = len(VERSIONS)
 
