@@ -32,6 +32,7 @@ from emafusion.errors import ConfigError, EMAFusionError
 from emafusion.explanation import Explanation
 from emafusion.feedback import REMEMBERED, Feedback
 from emafusion.judges.base import Judge
+from emafusion.onboarding import Ask, AsyncAsk, aplace, being_placed, place
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
 from emafusion.recent import Recent
@@ -235,18 +236,67 @@ class Fusion:
 
     # -- candidates that come and go ---------------------------------------------------------------------------
 
-    def add_candidate(self, candidate: Any) -> None:
-        """Choose among one more from the next request on.
+    def add_candidate(self, candidate: Any, *, anchors: int = 0, ask: Ask | None = None) -> str:
+        """Choose among one more from the next request on; returns its name.
 
         A router that was fitted without it forecasts it by its price and the kind of question until more is known.
+
+        Parameters
+        ----------
+        anchors, ask
+            As for :meth:`place_candidate`, once it is there; by default nothing is asked.
 
         Raises
         ------
         ConfigError, PriceError
-            If its name is taken, or its price is unknown.
+            If its name is taken, its price is unknown, or the anchors cannot be asked.
         """
+        self.check_anchors(anchors)
+        if anchors and ask is None:
+            raise ConfigError(f"anchors={anchors}: give ask=, which puts a text to the candidate of a name")
+        new = self._resolved(candidate)
         with self._lock:
-            self._change(Pool([*self.pool, self._resolved(candidate)]))
+            pool = Pool([*self.pool, new])
+            self._change(pool)
+        name = pool.names[-1]
+        if ask is not None:
+            self.place_candidate(name, anchors, ask)
+        return name
+
+    def place_candidate(self, name: str, anchors: int, ask: Ask) -> None:
+        """Put stored questions to a candidate, and have learning place it by its answers. What fails is a warning.
+
+        Parameters
+        ----------
+        anchors
+            How many: those that tell most, of the newest that stood alone and whose answers can be graded. Each is a
+            call that costs, under the budgets that hold; they are made one after the other.
+        ask
+            Puts a text to the candidate of a name, by a call that :meth:`steps` and :meth:`finish` are part of.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such candidate, or no store to take questions from, or nothing learns.
+        """
+        self.check_anchors(anchors)
+        self._candidate(name)
+        if anchors:
+            place(self, name, anchors, ask)
+
+    async def aplace_candidate(self, name: str, anchors: int, ask: AsyncAsk) -> None:
+        """:meth:`place_candidate` for asyncio."""
+        self.check_anchors(anchors)
+        self._candidate(name)
+        if anchors:
+            await aplace(self, name, anchors, ask)
+
+    def check_anchors(self, anchors: int) -> None:
+        """Raises ConfigError if so many anchors could not be asked."""
+        if isinstance(anchors, bool) or not isinstance(anchors, int) or anchors < 0:
+            raise ConfigError(f"anchors={anchors!r}: it is a number of stored questions to ask, 0 or more")
+        if anchors and (self.store is None or self._learning is None):
+            raise ConfigError(f"anchors={anchors} come from the store and are learned from: give store= and learning=")
 
     def remove_candidate(self, name: str) -> None:
         """Ask it no more; requests under way may still end with it.
@@ -312,10 +362,11 @@ class Fusion:
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
+        engine = self.engine if being_placed() is None else replace(self.engine, explorer=None)
         if self._budgets is None and within is None:
-            return self.engine.steps(query, wanted, terms, only)
+            return engine.steps(query, wanted, terms, only)
         purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
-        return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
+        return Budgeted(engine.steps(query, wanted, terms, only, purse), purse)
 
     def share_ledger(self, other: Fusion) -> None:
         """Count spending in the ledger of ``other``: under the same budgets, both together may spend what one may."""
@@ -344,6 +395,8 @@ class Fusion:
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
+        if (anchoring := being_placed()) is not None:
+            result = anchoring.taken(result)
         decision = result.decision
         try:
             self.trade_off.settle(Objective(**decision.objective), decision.cost_usd)

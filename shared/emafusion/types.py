@@ -244,6 +244,8 @@ class Decision:
     """Identity of the policy that served."""
     tick: float = 0.0
     """When it was decided, in decisions: the clock by which learning forgets."""
+    anchor: bool = False
+    """Whether no user asked: a stored question was put to a new candidate, to place it."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, as shown in ``response_metadata["emafusion"]``; answers' texts are left out."""

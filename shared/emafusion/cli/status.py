@@ -126,6 +126,8 @@ def _notes(console: Console, found: Status) -> None:
     audits = f"{span.audited:,} audited ({100 * span.audited / span.decisions:.1f} %"
     audits += f", {100 * span.audits_agreeing / span.audited:.0f} % agreeing)" if span.audited else ")"
     lines.append(f"{span.explored:,} explored ({100 * span.explored / span.decisions:.1f} %), {audits}")
+    if span.anchors:
+        lines.append(f"{span.anchors:,} asked of new candidates, to place them")
     if span.abstained:
         lines.append(f"{span.abstained:,} answers marked as not to be trusted")
     if found.quality and found.quality[0].basis == "judges alone":

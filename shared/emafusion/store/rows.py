@@ -60,6 +60,7 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "audited": decision.audited,
         "policy": decision.policy,
         "tick": float(decision.tick),
+        "anchor": bool(decision.anchor),
         "embedding": half_to_bytes(forecast.embedding),
     }
     attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]

@@ -74,6 +74,7 @@ def metadata() -> MetaData:
         Column("policy", String(128)),
         Column("tick", Float),
         Column("embedding", LargeBinary),  # float16, little-endian; null where the router made none
+        Column("anchor", Boolean),  # asked to place a new candidate; null in what versions up to 6 wrote
     )
     Table(
         "attempts",

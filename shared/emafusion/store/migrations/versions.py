@@ -18,6 +18,7 @@ from emafusion.store.migrations import (
     v004_hints,
     v005_ended_windows,
     v006_alarms,
+    v007_anchors,
 )
 from emafusion.store.tables import table
 
@@ -33,6 +34,7 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v004_hints.upgrade,
     v005_ended_windows.upgrade,
     v006_alarms.upgrade,
+    v007_anchors.upgrade,
 )
 VERSION = len(VERSIONS)
 
