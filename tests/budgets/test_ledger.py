@@ -238,6 +238,34 @@ def test_without_the_database_calls_go_on_with_what_is_leased(engine: Engine) ->
     ledger.reserve(claims(clock, "a"), 10)
 
 
+def test_a_lease_that_is_drawn_on_is_not_given_back_between_reports(engine: Engine) -> None:
+    clock = Clock()
+    ledger = SharedLedger(engine, BUDGETS, clock, renewed=1e6)
+    ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    for _ in range(3):
+        made = ledger.take(claims(clock, "a"), 10)  # asks nobody
+        assert made is not None
+        ledger.settle(made, 10)
+        ledger.report()
+
+
+def test_reports_that_fail_give_nothing_back(engine: Engine) -> None:
+    clock = Clock()
+    ledger = SharedLedger(engine, BUDGETS, clock, renewed=1e6)
+    ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    end = outage(engine)
+    for _ in range(3):  # a minute of them: idle or not, the lease has to last until the database is back
+        clock.now += 20.0
+        with pytest.raises(OSError, match="refused"):
+            ledger.report()
+    for _ in range(3):
+        ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    end()
+    ledger.report()
+    spent = {row["name"]: row["spent"] for row in ledger.standing(tuple(BUDGETS))}
+    assert spent == {"total": pytest.approx(4e-11), "key": pytest.approx(4e-11)}
+
+
 def test_what_was_allowed_without_the_database_is_entered_when_it_is_back(engine: Engine) -> None:
     clock = Clock()
     allowing = Budgets([TOTAL, KEYED], lease=0.1, unreachable="allow")

@@ -111,7 +111,11 @@ class SharedLedger(Ledger):
 
     def take(self, claims: Sequence[Claim], amount: int) -> Reservation | None:
         self._in_this_process()
-        return super().take(claims, amount)
+        found = super().take(claims, amount)
+        for account in () if found is None else found.accounts:
+            if isinstance(account, _Leased):
+                account.used = True
+        return found
 
     def reserve(self, claims: Sequence[Claim], amount: int) -> Reservation:
         found = self.take(claims, amount)
@@ -239,6 +243,9 @@ class SharedLedger(Ledger):
         from emafusion.store import budget_tables
 
         now = self.clock()
+        # Looked at first: if the database is away nothing is given back, for that could not be used any more.
+        with self.engine.connect() as connection:
+            gone = budget_tables.expired(connection, now)
         with self._lock:
             accounts = [a for a in self._accounts.values() if isinstance(a, _Leased)]
         for account in accounts:
@@ -255,8 +262,6 @@ class SharedLedger(Ledger):
                 elif self._accounts.get(account.claim.account) is account:
                     with self._lock:
                         del self._accounts[account.claim.account]
-        with self.engine.connect() as connection:
-            gone = budget_tables.expired(connection, now)
         for lease in gone:
             with self.engine.begin() as connection:
                 budget_tables.charge_expired(connection, lease, now)
