@@ -116,6 +116,12 @@ class Forecast:
     """Vector of the query (dim,), float32, where the router made one; what learns while serving reads it."""
     uncorrected: tuple[float, ...] = field(default=(), repr=False, compare=False)
     """``p_good`` as the router gave it, where what was learned while serving has corrected it; else empty."""
+    uncorrected_tokens: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """``output_tokens``, likewise."""
+
+    def expected_tokens(self, candidate: str) -> float:
+        """Length of a candidate's answer as the router itself expected it."""
+        return (self.uncorrected_tokens or self.output_tokens)[self.candidates.index(candidate)]
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emafusion.errors import ConfigError
+from emafusion.store import lengths
 from emafusion.store.database import Database
 from emafusion.store.records import Learned
 from emafusion.store.tables import table
@@ -165,6 +166,10 @@ class Sums(Database):
         rows = self._look(lambda connection: connection.execute(select(table("statistics"))).all())
         return {(row.candidate, row.epoch): vector_from_bytes(row[2]) for row in rows}  # "values" is a method of rows
 
+    def lengths(self) -> dict[tuple[str, int], NDArray[np.float64]]:
+        """(candidate, epoch) -> how many answers all processes saw, tokens expected of them, tokens written (3,)."""
+        return self._look(lengths.lengths)
+
     def answers(self, decision_id: str) -> list[Answer]:
         """What is known of the answers of a decision, in the order of their candidates' names."""
         from sqlalchemy import select
@@ -212,6 +217,7 @@ def _count_on(connection: Connection, n: int) -> int:
 def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None:
     from sqlalchemy import delete, select
 
+    lengths.fold(connection, into)
     sums = table("statistics")
     chosen = select(sums).where(sums.c.epoch <= into).order_by(sums.c.candidate, sums.c.epoch).with_for_update()
     rows = connection.execute(chosen).all()
@@ -233,6 +239,6 @@ def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float6
 def _forget(connection: Connection, candidate: str) -> None:
     from sqlalchemy import delete
 
-    for name in ("credits", "statistics"):
+    for name in ("credits", "statistics", "lengths"):
         rows = table(name)
         connection.execute(delete(rows).where(rows.c.candidate == candidate))

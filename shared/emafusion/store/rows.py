@@ -9,7 +9,7 @@ from typing import Any
 
 from emafusion.store.texts import digest, first_part, storable
 from emafusion.store.vectors import half_to_bytes
-from emafusion.types import Attempt, Query, Result, Verdict
+from emafusion.types import Attempt, Decision, Query, Result, Verdict
 
 __all__ = ["Row", "Rows", "rows_of"]
 
@@ -63,17 +63,18 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "anchor": bool(decision.anchor),
         "embedding": half_to_bytes(forecast.embedding),
     }
-    attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]
+    attempts = [_attempt(decision, i, a, text) for i, a in enumerate(decision.attempts)]
     verdicts = [_verdict(decision.id, i, v, text) for i, v in enumerate(decision.verdicts)]
     return Rows(row, attempts, verdicts)
 
 
-def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> Row:
+def _attempt(decision: Decision, position: int, attempt: Attempt, text: bool) -> Row:
+    forecast, name = decision.forecast, attempt.candidate
     reply, error = attempt.reply, attempt.error
     usage = reply.usage if reply else None
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in reply.tool_calls] if reply else []
     return {
-        "decision_id": decision_id,
+        "decision_id": decision.id,
         "position": position,
         "candidate": attempt.candidate,
         "response": storable(reply.text) if reply and text else None,
@@ -83,6 +84,7 @@ def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> R
         "finish_reason": reply.finish_reason if reply else None,
         "input_tokens": int(usage.input_tokens) if usage else None,
         "output_tokens": int(usage.output_tokens) if usage else None,
+        "expected_tokens": _float(forecast.expected_tokens(name)) if name in forecast.candidates else None,
         "cached_input_tokens": int(usage.cached_input_tokens) if usage else None,
         "tokens_estimated": bool(usage.estimated) if usage else None,
         "cost_usd": float(attempt.cost_usd),

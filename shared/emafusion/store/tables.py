@@ -96,6 +96,7 @@ def metadata() -> MetaData:
         Column("confidence", Float),
         Column("cluster", Integer),
         Column("error", Text),
+        Column("expected_tokens", Float),  # by the router itself; null in what versions up to 7 wrote
     )
     Table(
         "verdicts",
@@ -144,6 +145,15 @@ def metadata() -> MetaData:
         Column("candidate", String(256), primary_key=True),
         Column("epoch", Integer, primary_key=True, autoincrement=False),
         Column("values", LargeBinary, nullable=False),  # float64, little-endian
+    )
+    Table(  # how much candidates wrote; only ever added to
+        "lengths",
+        tables,
+        Column("candidate", String(256), primary_key=True),
+        Column("epoch", Integer, primary_key=True, autoincrement=False),
+        Column("answers", Float, nullable=False),
+        Column("expected", Float, nullable=False),  # tokens, as the next
+        Column("written", Float, nullable=False),
     )
     Table(
         "counters",

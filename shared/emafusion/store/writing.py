@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from emafusion.store import lengths
 from emafusion.store.learned import learn
 from emafusion.store.opening import is_outage, transact
 from emafusion.store.records import Learned, Made, Noticed, Rated, Record, rows
@@ -57,6 +58,8 @@ class Batches:
 
     def _insert(self, connection: Connection, batch: Sequence[Record], last: int) -> None:
         made = [rows(x) for x in batch if isinstance(x, (Made, Rows))]
+        once = {r.decision["id"]: r for r in reversed(made)}  # the first of each is the one that is kept
+        there = lengths.known(connection, list(once))
         insert_new(connection, table("decisions"), [r.decision for r in made])
         insert_new(connection, table("attempts"), [a for r in made for a in r.attempts])
         insert_new(connection, table("verdicts"), [v for r in made for v in r.verdicts])
@@ -66,6 +69,7 @@ class Batches:
         if last and self._writer is not None:
             insert_or_renew(connection, table("writers"), [{"id": self._writer, "written": last}])
         insert_new(connection, table("alarms"), [asdict(x) for x in batch if isinstance(x, Noticed)])
+        lengths.add(connection, [r for id, r in once.items() if id not in there])
         learned = [x for x in batch if isinstance(x, Learned)]
         if learned:
             learn(connection, learned)

@@ -62,6 +62,8 @@ class SharedSums(Protocol):
 
     def statistics(self) -> dict[tuple[str, int], NDArray[np.float64]]: ...
 
+    def lengths(self) -> dict[tuple[str, int], NDArray[np.float64]]: ...
+
     def next_ticks(self, n: int) -> int: ...
 
     def fold(self, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None: ...
@@ -249,6 +251,7 @@ class LearningLoop:
 
     def forget(self, candidate: str) -> None:
         """Forget a candidate that was removed, here and in the store."""
+        self._lengths.forget(candidate)
         if self._learner is not None:
             self._learner.forget(candidate)
         if self._store is not None:
@@ -274,6 +277,7 @@ class LearningLoop:
             with self._lock:
                 served, self._counted = self._tick - self._counted, self._tick
                 self._learned_since = []
+            self._lengths.note()
             store.flush()
             if served >= 1:
                 latest = float(store.next_ticks(int(served)) + int(served))
@@ -281,7 +285,8 @@ class LearningLoop:
                     ahead = max(latest - self._counted, 0.0)  # decisions of other processes
                     self._tick, self._counted = self._tick + ahead, self._counted + ahead
             self._fold(store)
-            sums = store.statistics()
+            sums, lengths = store.statistics(), store.lengths()
+            self._lengths.replace(lengths)
             with self._lock:
                 # What came in meanwhile may not be among them yet. (Some may be: then it counts twice until next time.)
                 self.learner().replace(sums)
@@ -295,6 +300,7 @@ class LearningLoop:
         finally:
             with self._lock:
                 self._learned_since = None  # also where the reading failed
+            self._lengths.stop_noting()
             self._syncing.release()
 
     def _since(self, old: Observation | None, new: Observation) -> None:

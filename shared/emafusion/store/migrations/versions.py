@@ -19,6 +19,7 @@ from emafusion.store.migrations import (
     v005_ended_windows,
     v006_alarms,
     v007_anchors,
+    v008_lengths,
 )
 from emafusion.store.tables import table
 
@@ -35,6 +36,7 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v005_ended_windows.upgrade,
     v006_alarms.upgrade,
     v007_anchors.upgrade,
+    v008_lengths.upgrade,
 )
 VERSION = len(VERSIONS)
 
