@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from emafusion.learning.online.preferences import Signal
     from emafusion.learning.online.settings import Learning
     from emafusion.learning.policy_watch import PolicyWatch, Promoted
+    from emafusion.learning.shadow_watch import FirstOf, ShadowWatch
+    from emafusion.routers.artefact import RoutingModel
     from emafusion.store import Store
 
 __all__ = ["Fusion"]
@@ -154,6 +156,13 @@ class Fusion:
         self._given: GivenRouter = router
         self._serve(self._assembly.over(self.pool, router))
         self._watch = self._watched_store()
+        self._shadow = self._watched_shadow()
+
+    @classmethod
+    def of_router(cls, model: RoutingModel, *, encoder: Encoder | None = None) -> Fusion:
+        """A router over the candidates that it knows, at its prices, with no models behind them and no judges."""
+        candidates = [Candidate(name, name=name, price=model.prices[name]) for name in model.candidates]
+        return cls(candidates, router=model, judges=(), encoder=encoder)
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -199,6 +208,18 @@ class Fusion:
         watch = PolicyWatch(self.store)
         self._follow(watch.check())
         return watch
+
+    def _watched_shadow(self) -> ShadowWatch | None:
+        """Where no texts are kept, the policy in shadow is asked while they are there."""
+        if self.store is None or self.store.store_text:
+            return None
+        from emafusion.learning.shadow_watch import ShadowWatch
+
+        def first_of(model: RoutingModel) -> FirstOf:
+            alone = Fusion.of_router(model)
+            return lambda query, objective: alone.explain(query, objective).first[0]
+
+        return ShadowWatch(self.store, first_of)
 
     def _follow(self, promoted: Promoted | None) -> None:
         if promoted is None:
@@ -403,7 +424,7 @@ class Fusion:
             self.last = decision
             self._feedback.remember(query, decision)
             if self.store is not None:
-                self.store.record(query, result)
+                self.store.record(query, result, None if self._shadow is None else self._shadow.later(query, decision))
             if self._learning is not None:
                 self._learning.decided(query, decision)
         except Exception as error:  # the answer is already there: bookkeeping must not take it away

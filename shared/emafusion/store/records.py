@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,6 +27,8 @@ class Made:
     at: datetime
     text: bool
     """Whether its words are to be kept."""
+    shadows: Callable[[], Mapping[str, str]] | None = None
+    """Tells whom policies in shadow would have asked first; takes its time at the first call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,10 @@ Record: TypeAlias = "Made | Rows | Rated | Learned | Noticed"
 
 def rows(record: Made | Rows) -> Rows:
     """A decision's rows."""
-    return record if isinstance(record, Rows) else rows_of(record.query, record.result, record.at, text=record.text)
+    if isinstance(record, Rows):
+        return record
+    shadows = None if record.shadows is None else record.shadows()
+    return rows_of(record.query, record.result, record.at, text=record.text, shadows=shadows)
 
 
 def encode(record: Record) -> dict[str, Any]:

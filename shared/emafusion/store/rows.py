@@ -25,7 +25,9 @@ class Rows:
     verdicts: list[Row]
 
 
-def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
+def rows_of(
+    query: Query, result: Result, at: datetime, *, text: bool, shadows: Mapping[str, str] | None = None
+) -> Rows:
     """The rows of a decision; with ``text`` False no word of the user's or of a model's is in them."""
     decision, forecast = result.decision, result.decision.forecast
     row = {
@@ -60,6 +62,7 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "audited": decision.audited,
         "policy": decision.policy,
         "tick": float(decision.tick),
+        "shadows": dict(shadows) if shadows else None,
         "anchor": bool(decision.anchor),
         "embedding": half_to_bytes(forecast.embedding),
     }

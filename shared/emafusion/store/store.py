@@ -8,7 +8,7 @@ import multiprocessing.util
 import os
 import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -150,12 +150,18 @@ class Store(Policies, Sums):
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def record(self, query: Query, result: Result) -> None:
-        """Keep a decision. Takes microseconds: it is written later, on another thread."""
+    def record(self, query: Query, result: Result, shadows: Callable[[], Mapping[str, str]] | None = None) -> None:
+        """Keep a decision. Takes microseconds: it is written later, on another thread.
+
+        Parameters
+        ----------
+        shadows
+            Tells policies in shadow -> whom they would have asked first; called on that thread.
+        """
         self._in_this_process()
         decision_id = result.decision.id
         self._pending[decision_id] = None  # before it is queued: the thread takes it out again
-        if not self._writer.put(Made(query, result, now(), self.store_text)):
+        if not self._writer.put(Made(query, result, now(), self.store_text, shadows)):
             self._pending.pop(decision_id, None)
 
     def feedback(

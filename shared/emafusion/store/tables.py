@@ -75,6 +75,7 @@ def metadata() -> MetaData:
         Column("tick", Float),
         Column("embedding", LargeBinary),  # float16, little-endian; null where the router made none
         Column("anchor", Boolean),  # asked to place a new candidate; null in what versions up to 6 wrote
+        Column("shadows", JSON(none_as_null=True)),  # policy in shadow -> its first; only where no text is
     )
     Table(
         "attempts",

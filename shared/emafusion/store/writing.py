@@ -42,7 +42,8 @@ class Batches:
         What was written before, by a transaction whose success was never heard of, is not written twice.
         """
         try:
-            transact(self._engine, lambda connection: self._insert(connection, batch, last))
+            made = [rows(x) for x in batch if isinstance(x, (Made, Rows))]  # may take a while: no transaction waits
+            transact(self._engine, lambda connection: self._insert(connection, batch, made, last))
         except Exception as error:
             if len(batch) == 1 and not is_outage(error):
                 self._take_out(batch)  # it does not come again
@@ -56,8 +57,7 @@ class Batches:
             elif isinstance(x, Rows):
                 self._pending.pop(x.decision["id"], None)
 
-    def _insert(self, connection: Connection, batch: Sequence[Record], last: int) -> None:
-        made = [rows(x) for x in batch if isinstance(x, (Made, Rows))]
+    def _insert(self, connection: Connection, batch: Sequence[Record], made: Sequence[Rows], last: int) -> None:
         once = {r.decision["id"]: r for r in reversed(made)}  # the first of each is the one that is kept
         there = lengths.known(connection, list(once))
         insert_new(connection, table("decisions"), [r.decision for r in made])

@@ -20,6 +20,7 @@ from emafusion.store.migrations import (
     v006_alarms,
     v007_anchors,
     v008_lengths,
+    v009_shadows,
 )
 from emafusion.store.tables import table
 
@@ -37,6 +38,7 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v006_alarms.upgrade,
     v007_anchors.upgrade,
     v008_lengths.upgrade,
+    v009_shadows.upgrade,
 )
 VERSION = len(VERSIONS)
 
