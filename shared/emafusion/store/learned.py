@@ -239,6 +239,6 @@ def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float6
 def _forget(connection: Connection, candidate: str) -> None:
     from sqlalchemy import delete
 
-    for name in ("credits", "statistics", "lengths"):
+    for name in ("lengths", "credits", "statistics"):
         rows = table(name)
         connection.execute(delete(rows).where(rows.c.candidate == candidate))

@@ -6,11 +6,11 @@ A decision is added in the transaction that inserts it, so it counts once, howev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from emafusion.store.tables import table
-from emafusion.store.upserts import insert_new
+from emafusion.store.upserts import add_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,6 @@ def known(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 def add(connection: Connection, made: Iterable[Rows]) -> None:
     """Add the answers of decisions that are new, where their providers told how long they were."""
-    from sqlalchemy import update
-
     from emafusion.learning.online.lengths import counted
     from emafusion.learning.online.observation import EPOCH
 
@@ -48,49 +46,42 @@ def add(connection: Connection, made: Iterable[Rows]) -> None:
                 continue
             key, one = (attempt["candidate"], epoch), counted(expected, written)
             sums[key] = sums[key] + one if key in sums else one
-    kept = table("lengths")
-    zero = {"answers": 0.0, "expected": 0.0, "written": 0.0}
-    insert_new(connection, kept, [{"candidate": c, "epoch": e, **zero} for c, e in sorted(sums)])
-    for candidate, epoch in sorted(sums):  # in one order, so that processes never wait for each other in a circle
-        answers, hoped, told = sums[candidate, epoch].tolist()
-        more = {
-            "answers": kept.c.answers + answers,
-            "expected": kept.c.expected + hoped,
-            "written": kept.c.written + told,
-        }
-        connection.execute(update(kept).where(kept.c.candidate == candidate, kept.c.epoch == epoch).values(more))
+    add_up(connection, table("lengths"), [_row(key, sums[key]) for key in sorted(sums)])
+
+
+def _row(key: Row, sums: NDArray[np.float64]) -> dict[str, Any]:
+    answers, hoped, told = sums.tolist()
+    return {"candidate": key[0], "epoch": key[1], "answers": answers, "expected": hoped, "written": told}
 
 
 def lengths(connection: Connection) -> dict[Row, NDArray[np.float64]]:
     """(candidate, epoch) -> answers, tokens expected, tokens written (3,)."""
-    import numpy as np
     from sqlalchemy import select
 
     rows = connection.execute(select(table("lengths"))).mappings()
-    return {(r["candidate"], r["epoch"]): np.array([r["answers"], r["expected"], r["written"]]) for r in rows}
+    return {(row["candidate"], row["epoch"]): _sums(dict(row)) for row in rows}
 
 
 def fold(connection: Connection, into: int) -> None:
     """Put the sums of epochs up to ``into`` together in it; what they come to stays the same."""
-    from sqlalchemy import delete, insert, select
+    from sqlalchemy import delete, select, tuple_
 
     from emafusion.learning.online.lengths import total
 
     kept = table("lengths")
-    chosen = select(kept.c.candidate, kept.c.epoch).where(kept.c.epoch <= into)
-    locked = connection.execute(chosen.order_by(kept.c.candidate, kept.c.epoch).with_for_update()).all()
-    if all(row.epoch == into for row in locked):
-        return
+    key = kept.c.candidate, kept.c.epoch
+    chosen = select(kept).where(kept.c.epoch <= into).order_by(*key).with_for_update()
     found: dict[str, dict[int, NDArray[np.float64]]] = defaultdict(dict)
-    for (candidate, epoch), row in lengths(connection).items():
-        if epoch <= into:
-            found[candidate][epoch] = row
-    connection.execute(delete(kept).where(kept.c.epoch <= into))
-    after = ((candidate, total(rows).tolist()) for candidate, rows in sorted(found.items()))
-    connection.execute(
-        insert(kept),
-        [
-            {"candidate": candidate, "epoch": into, "answers": answers, "expected": hoped, "written": told}
-            for candidate, (answers, hoped, told) in after
-        ],
-    )
+    for row in connection.execute(chosen).mappings():
+        found[row["candidate"]][row["epoch"]] = _sums(dict(row))
+    old = {candidate: rows for candidate, rows in found.items() if min(rows) < into}
+    gone = [(candidate, epoch) for candidate, rows in old.items() for epoch in rows]
+    if gone:  # what others add meanwhile is not among them
+        connection.execute(delete(kept).where(tuple_(*key).in_(gone)))
+        add_up(connection, kept, [_row((candidate, into), total(old[candidate])) for candidate in sorted(old)])
+
+
+def _sums(row: Mapping[str, Any]) -> NDArray[np.float64]:
+    import numpy as np
+
+    return np.array([row["answers"], row["expected"], row["written"]])

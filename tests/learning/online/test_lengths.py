@@ -136,3 +136,16 @@ def test_the_routers_own_expectation_is_what_answers_are_compared_with() -> None
     forecast = one.engine.router.forecast(query)
     assert forecast.of("wordy")["output_tokens"] == 100.0
     assert forecast.expected_tokens("wordy") == 250.0
+
+
+def test_many_epochs_are_kept_in_little_memory_and_at_no_loss() -> None:
+    rng = np.random.default_rng(0)
+    rows = {epoch: np.array([5.0, 500.0, w]) for epoch, w in enumerate(rng.uniform(100, 2000, 700))}
+    lengths = OutputLengths()
+    for epoch, row in rows.items():
+        for _ in range(5):
+            lengths.hear("m", 100.0, float(row[2]) / 5, epoch)
+    assert len(lengths._rows["m"]) <= 64
+    answers, hoped, told = total(rows)
+    trusted = 5.0 * hoped / answers
+    assert lengths.factor("m") == pytest.approx((told + trusted) / (hoped + trusted), rel=1e-9)

@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 
 MEMORY = 0.995
 """What an answer's weight shrinks by with each answer of its candidate in a later epoch."""
-NEGLIGIBLE = 1e-6
-"""Weight below which an epoch is dropped: it is some 2,800 answers old."""
+MOST_EPOCHS = 64
+"""Epochs of a candidate that are kept apart in memory; beyond it the older half is put together, at no loss."""
 TRUSTED = 5.0
 """Answers that the router's own expectation counts for."""
 SHORTEST, LONGEST = 0.05, 20.0
@@ -39,14 +39,9 @@ def counted(expected: float, written: float) -> Array:
 
 def total(rows: Mapping[int, Array]) -> Array:
     """One candidate's sums (3,), as they come to after the last of its epochs: what is older counts less."""
-    out, since = np.zeros(3), 0.0
-    for epoch in sorted(rows, reverse=True):
-        weight = MEMORY**since
-        if weight < NEGLIGIBLE:
-            break
-        out += weight * rows[epoch]
-        since += float(rows[epoch][0])
-    return out
+    table = np.array([rows[epoch] for epoch in sorted(rows)])
+    since = table[:, 0].sum() - np.cumsum(table[:, 0])
+    return np.asarray(MEMORY**since @ table)
 
 
 class OutputLengths:
@@ -77,6 +72,9 @@ class OutputLengths:
     def _add(self, candidate: str, epoch: int, row: Array) -> None:
         rows = self._rows.setdefault(candidate, {})
         rows[epoch] = rows[epoch] + row if epoch in rows else row
+        if len(rows) > MOST_EPOCHS:
+            old = sorted(rows)[: MOST_EPOCHS // 2]
+            rows[old[-1]] = total({e: rows.pop(e) for e in old})
         self._factors.pop(candidate, None)
 
     def factor(self, candidate: str) -> float:
