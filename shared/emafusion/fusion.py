@@ -383,7 +383,7 @@ class Fusion:
         if objective is not None:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
-        engine = self.engine if being_placed() is None else replace(self.engine, explorer=None)
+        engine = self.engine if being_placed(self) is None else replace(self.engine, explorer=None)
         if self._budgets is None and within is None:
             return engine.steps(query, wanted, terms, only)
         purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
@@ -416,7 +416,7 @@ class Fusion:
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
-        if (anchoring := being_placed()) is not None:
+        if (anchoring := being_placed(self)) is not None:
             result = anchoring.taken(result)
         decision = result.decision
         try:

@@ -50,9 +50,10 @@ _GOING_ON: ContextVar[Anchoring | None] = ContextVar("emafusion_anchoring", defa
 log = logging.getLogger("emafusion")
 
 
-def being_placed() -> Anchoring | None:
-    """What this request is made for, where it is made to place a new candidate."""
-    return _GOING_ON.get()
+def being_placed(fusion: object) -> Anchoring | None:
+    """What this request of a fusion is made for, where it is made to place a new candidate of its own."""
+    going_on = _GOING_ON.get()
+    return going_on if going_on is not None and going_on.fusion is fusion else None
 
 
 class Anchoring:

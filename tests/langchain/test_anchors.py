@@ -122,7 +122,7 @@ def test_budgets_hold_for_anchors_and_end_them(
     (after,) = llm.fusion.budgets()
     spent = sum(d["cost_usd"] for d in store.decisions() if d["anchor"])
     assert after["spent"] - before["spent"] == pytest.approx(spent, rel=1e-6)
-    tight = served(server, store, budgets=[Budget(after["spent"] + 0.002, name="all")], max_tokens=20)
+    tight = served(server, store, budgets=[Budget(0.005, name="tight")], max_tokens=20)
     server.clear()
     tight.add_candidate(Candidate(client(server, "wrong"), price=Price(1000.0, 1000.0)), anchors=4)
     assert server.count("wrong") == 0
@@ -152,3 +152,13 @@ def test_anchors_need_a_store_and_learning(server: LoopbackServer) -> None:
     with pytest.raises(ConfigError, match="give store= and learning="):
         llm.add_candidate(newcomer(server, "right"), anchors=4)
     assert llm.fusion.pool.names == ("cheap",)
+
+
+def test_a_candidate_that_is_a_router_itself_explores_as_ever(server: LoopbackServer, store: Store) -> None:
+    llm = served(server, store)
+    inner = ChatEMAFusion([newcomer(server, "right")], judges=[], learning=QUIET)
+    llm.add_candidate(Candidate(inner, name="inner", price=Price(0.5, 0.5)), anchors=3)
+    assert server.count("right") == 3
+    assert inner.fusion.last is not None
+    assert not inner.fusion.last.anchor
+    assert inner.fusion.last.propensities == {"right": 1.0}
