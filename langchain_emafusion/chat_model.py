@@ -187,6 +187,12 @@ class ChatEMAFusion(Steered, BaseChatModel):
         self.candidates = tuple(self._fusion.pool)
         self._derive_profile()
 
+    def _ask(self, text: str, name: str) -> AIMessage:
+        return self.invoke(text, model=name)
+
+    async def _aask(self, text: str, name: str) -> AIMessage:
+        return await self.ainvoke(text, model=name)
+
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> Any:
         """Learn from an outcome log; returns the report of the fit."""
         report = self._fusion.fit(log, **options)

@@ -360,6 +360,12 @@ class EMAFusion(Steered, FunctionCallingLLM):
     def _pool_changed(self) -> None:
         super().__setattr__("candidates", tuple(self._fusion.pool))
 
+    def _ask(self, text: str, name: str) -> CompletionResponse:
+        return self.complete(text, model=name)
+
+    async def _aask(self, text: str, name: str) -> CompletionResponse:
+        return await self.acomplete(text, model=name)
+
     def fit(self, log: str | Path | Iterable[Mapping[str, Any]], **options: Any) -> FitReport:
         """Fit the router on an outcome log."""
         return self._fusion.fit(log, **options)

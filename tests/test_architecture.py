@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
         "feedback",
         "assembly",
         "fusion",
+        "onboarding",
         "steering",
         "attribution",
     },

@@ -52,7 +52,7 @@ class Feedback:
             raise ConfigError(f"feedback score must be a number in [0, 1], got {score!r}")
         self._keep(decision_id, float(score), kind=kind, key=key)
         if self._learning is not None:
-            self._learning.told(decision_id, dict.fromkeys(self._agreeing(decision_id), float(score)))
+            self._learning.told(decision_id, dict.fromkeys(self._agreeing(decision_id), float(score)), key)
 
     def compare(self, decision_id: str, truth: str, key: str | None) -> None:
         """The true answer."""
@@ -72,12 +72,13 @@ class Feedback:
             )
         self._keep(decision_id, scores.get(answered_by), kind="truth", key=key, text=truth)
         if self._learning is not None:
-            self._learning.told(decision_id, scores)
+            self._learning.told(decision_id, scores, key)
 
     def prefer(self, decision_id: str, preferred: str | None, over: str | None, key: str | None) -> None:
         """One candidate's answer over another's."""
         if not preferred or not over or preferred == over:
             raise ConfigError("a preference names two candidates: feedback(id, preferred='one', over='another')")
+        key = key or f"{decision_id}:preference:{preferred}:{over}"
         if self._learning is not None:
             self._learning.preferred(decision_id, preferred, over, key)
         self._keep(decision_id, None, kind="preference", candidate=preferred, against=over, key=key)

@@ -32,6 +32,7 @@ from emafusion.errors import ConfigError, EMAFusionError
 from emafusion.explanation import Explanation
 from emafusion.feedback import REMEMBERED, Feedback
 from emafusion.judges.base import Judge
+from emafusion.onboarding import Ask, AsyncAsk, aplace, being_placed, place
 from emafusion.policies.moves import Try
 from emafusion.policies.planning import DEPTH, WIDTH
 from emafusion.recent import Recent
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from emafusion.learning.online.preferences import Signal
     from emafusion.learning.online.settings import Learning
     from emafusion.learning.policy_watch import PolicyWatch, Promoted
+    from emafusion.learning.shadow_watch import FirstOf, ShadowWatch
+    from emafusion.routers.artefact import RoutingModel
     from emafusion.store import Store
 
 __all__ = ["Fusion"]
@@ -153,6 +156,13 @@ class Fusion:
         self._given: GivenRouter = router
         self._serve(self._assembly.over(self.pool, router))
         self._watch = self._watched_store()
+        self._shadow = self._watched_shadow()
+
+    @classmethod
+    def of_router(cls, model: RoutingModel, *, encoder: Encoder | None = None) -> Fusion:
+        """A router over the candidates that it knows, at its prices, with no models behind them and no judges."""
+        candidates = [Candidate(name, name=name, price=model.prices[name]) for name in model.candidates]
+        return cls(candidates, router=model, judges=(), encoder=encoder)
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -199,6 +209,18 @@ class Fusion:
         self._follow(watch.check())
         return watch
 
+    def _watched_shadow(self) -> ShadowWatch | None:
+        """Where no texts are kept, the policy in shadow is asked while they are there."""
+        if self.store is None or self.store.store_text:
+            return None
+        from emafusion.learning.shadow_watch import ShadowWatch
+
+        def first_of(model: RoutingModel) -> FirstOf:
+            alone = Fusion.of_router(model)
+            return lambda query, objective: alone.explain(query, objective).first[0]
+
+        return ShadowWatch(self.store, first_of)
+
     def _follow(self, promoted: Promoted | None) -> None:
         if promoted is None:
             return
@@ -235,18 +257,67 @@ class Fusion:
 
     # -- candidates that come and go ---------------------------------------------------------------------------
 
-    def add_candidate(self, candidate: Any) -> None:
-        """Choose among one more from the next request on.
+    def add_candidate(self, candidate: Any, *, anchors: int = 0, ask: Ask | None = None) -> str:
+        """Choose among one more from the next request on; returns its name.
 
         A router that was fitted without it forecasts it by its price and the kind of question until more is known.
+
+        Parameters
+        ----------
+        anchors, ask
+            As for :meth:`place_candidate`, once it is there; by default nothing is asked.
 
         Raises
         ------
         ConfigError, PriceError
-            If its name is taken, or its price is unknown.
+            If its name is taken, its price is unknown, or the anchors cannot be asked.
         """
+        self.check_anchors(anchors)
+        if anchors and ask is None:
+            raise ConfigError(f"anchors={anchors}: give ask=, which puts a text to the candidate of a name")
+        new = self._resolved(candidate)
         with self._lock:
-            self._change(Pool([*self.pool, self._resolved(candidate)]))
+            pool = Pool([*self.pool, new])
+            self._change(pool)
+        name = pool.names[-1]
+        if ask is not None:
+            self.place_candidate(name, anchors, ask)
+        return name
+
+    def place_candidate(self, name: str, anchors: int, ask: Ask) -> None:
+        """Put stored questions to a candidate, and have learning place it by its answers. What fails is a warning.
+
+        Parameters
+        ----------
+        anchors
+            How many: those that tell most, of the newest that stood alone and whose answers can be graded. Each is a
+            call that costs, under the budgets that hold; they are made one after the other.
+        ask
+            Puts a text to the candidate of a name, by a call that :meth:`steps` and :meth:`finish` are part of.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such candidate, or no store to take questions from, or nothing learns.
+        """
+        self.check_anchors(anchors)
+        self._candidate(name)
+        if anchors:
+            place(self, name, anchors, ask)
+
+    async def aplace_candidate(self, name: str, anchors: int, ask: AsyncAsk) -> None:
+        """:meth:`place_candidate` for asyncio."""
+        self.check_anchors(anchors)
+        self._candidate(name)
+        if anchors:
+            await aplace(self, name, anchors, ask)
+
+    def check_anchors(self, anchors: int) -> None:
+        """Raises ConfigError if so many anchors could not be asked."""
+        if isinstance(anchors, bool) or not isinstance(anchors, int) or anchors < 0:
+            raise ConfigError(f"anchors={anchors!r}: it is a number of stored questions to ask, 0 or more")
+        if anchors and (self.store is None or self._learning is None):
+            raise ConfigError(f"anchors={anchors} come from the store and are learned from: give store= and learning=")
 
     def remove_candidate(self, name: str) -> None:
         """Ask it no more; requests under way may still end with it.
@@ -313,10 +384,11 @@ class Fusion:
             self._check_reference(objective)
         terms = self.trade_off.terms(wanted, query.prompt_tokens)
         self.trade_off.begin(wanted, query)
+        engine = self.engine if being_placed(self) is None else replace(self.engine, explorer=None)
         if self._budgets is None and within is None:
-            return self.engine.steps(query, wanted, terms, only)
+            return engine.steps(query, wanted, terms, only)
         purse = RequestPurse(self._budgets, self._ledger, self.model, query, key, within=within)
-        return Budgeted(self.engine.steps(query, wanted, terms, only, purse), purse)
+        return Budgeted(engine.steps(query, wanted, terms, only, purse), purse)
 
     def share_ledger(self, other: Fusion) -> None:
         """Count spending in the ledger of ``other``: under the same budgets, both together may spend what one may."""
@@ -345,6 +417,8 @@ class Fusion:
 
     def finish(self, query: Query, result: Result) -> None:
         """Record a decision: pacing, memory, store. Never raises."""
+        if (anchoring := being_placed(self)) is not None:
+            result = anchoring.taken(result)
         decision = result.decision
         try:
             if "usd_per_query" in decision.objective:
@@ -352,7 +426,7 @@ class Fusion:
             self.last = decision
             self._feedback.remember(query, decision)
             if self.store is not None:
-                self.store.record(query, result)
+                self.store.record(query, result, None if self._shadow is None else self._shadow.later(query, decision))
             if self._learning is not None:
                 self._learning.decided(query, decision)
         except Exception as error:  # the answer is already there: bookkeeping must not take it away

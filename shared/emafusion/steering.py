@@ -78,18 +78,41 @@ class Steered:
         """
         self.fusion.signal(decision_id, signal)
 
-    def add_candidate(self, candidate: Any) -> None:
+    def add_candidate(self, candidate: Any, *, anchors: int = 0) -> None:
         """Choose among one more from the next request on; given as in the list of candidates.
 
         A router that was fitted without it forecasts it by its price and the kind of question until more is known.
 
+        Parameters
+        ----------
+        anchors
+            Stored questions to put to it at once, so that learning places it: those that tell most, of the newest that
+            stood alone and whose answers can be graded. Each is a call that costs; returns when all are answered.
+
         Raises
         ------
         emafusion.errors.ConfigError, emafusion.errors.PriceError
-            If its name is taken, or its price is unknown.
+            If its name is taken, its price is unknown, or there are anchors to ask without a store or learning. What
+            goes wrong in asking is a warning.
         """
-        self.fusion.add_candidate(candidate)
+        self.fusion.place_candidate(self._added(candidate, anchors), anchors, self._ask)
+
+    async def aadd_candidate(self, candidate: Any, *, anchors: int = 0) -> None:
+        """:meth:`add_candidate` for asyncio."""
+        await self.fusion.aplace_candidate(self._added(candidate, anchors), anchors, self._aask)
+
+    def _added(self, candidate: Any, anchors: int) -> str:
+        self.fusion.check_anchors(anchors)
+        name = self.fusion.add_candidate(candidate)
         self._pool_changed()
+        return name
+
+    def _ask(self, text: str, name: str) -> Any:
+        """Have the candidate of that name answer a text."""
+        raise NotImplementedError
+
+    async def _aask(self, text: str, name: str) -> Any:
+        raise NotImplementedError
 
     def remove_candidate(self, name: str) -> None:
         """Ask it no more, and forget what was learned of it; requests under way may still end with it.

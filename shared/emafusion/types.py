@@ -116,6 +116,12 @@ class Forecast:
     """Vector of the query (dim,), float32, where the router made one; what learns while serving reads it."""
     uncorrected: tuple[float, ...] = field(default=(), repr=False, compare=False)
     """``p_good`` as the router gave it, where what was learned while serving has corrected it; else empty."""
+    uncorrected_tokens: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    """``output_tokens``, likewise."""
+
+    def expected_tokens(self, candidate: str) -> float:
+        """Length of a candidate's answer as the router itself expected it."""
+        return (self.uncorrected_tokens or self.output_tokens)[self.candidates.index(candidate)]
 
     def of(self, candidate: str) -> dict[str, float]:
         """One candidate's row as a plain dict."""
@@ -245,6 +251,8 @@ class Decision:
     """Identity of the policy that served."""
     tick: float = 0.0
     """When it was decided, in decisions: the clock by which learning forgets."""
+    anchor: bool = False
+    """Whether no user asked: a stored question was put to a new candidate, to place it."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form, as shown in ``response_metadata["emafusion"]``; answers' texts are left out."""

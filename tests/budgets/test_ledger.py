@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from emafusion import Budget, BudgetExceeded, Budgets
 from emafusion.budgets.leases import SharedLedger
 from emafusion.budgets.ledger import Claim, Ledger, Reservation
-from emafusion.store.migrations.v003_budgets import upgrade
+from emafusion.store.tables import metadata
 
 A_DAY = 86_400
 TOTAL = Budget(1e-9, window="day", name="total")  # 1000 units
@@ -115,7 +115,7 @@ class ManyProcesses(OneProcess):
         super().begin()
         self.engine = create_engine("sqlite://")
         with self.engine.begin() as connection:
-            upgrade(connection)
+            metadata().create_all(connection)
         self.ledgers = [SharedLedger(self.engine, BUDGETS, self.clock, renewed=1e6) for _ in range(3)]
 
     @rule(worker=st.integers(0, 2))
@@ -164,7 +164,7 @@ TestManyProcesses.settings = settings(max_examples=25, stateful_step_count=30, d
 def engine(tmp_path: Path) -> Any:
     made = create_engine(f"sqlite:///{tmp_path / 'budgets.sqlite'}")
     with made.begin() as connection:
-        upgrade(connection)
+        metadata().create_all(connection)
     yield made
     made.dispose()
 
@@ -236,6 +236,34 @@ def test_without_the_database_calls_go_on_with_what_is_leased(engine: Engine) ->
         ledger.reserve(claims(clock, "a"), 10)
     end()
     ledger.reserve(claims(clock, "a"), 10)
+
+
+def test_a_lease_that_is_drawn_on_is_not_given_back_between_reports(engine: Engine) -> None:
+    clock = Clock()
+    ledger = SharedLedger(engine, BUDGETS, clock, renewed=1e6)
+    ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    for _ in range(3):
+        made = ledger.take(claims(clock, "a"), 10)  # asks nobody
+        assert made is not None
+        ledger.settle(made, 10)
+        ledger.report()
+
+
+def test_reports_that_fail_give_nothing_back(engine: Engine) -> None:
+    clock = Clock()
+    ledger = SharedLedger(engine, BUDGETS, clock, renewed=1e6)
+    ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    end = outage(engine)
+    for _ in range(3):  # a minute of them: idle or not, the lease has to last until the database is back
+        clock.now += 20.0
+        with pytest.raises(OSError, match="refused"):
+            ledger.report()
+    for _ in range(3):
+        ledger.settle(ledger.reserve(claims(clock, "a"), 10), 10)
+    end()
+    ledger.report()
+    spent = {row["name"]: row["spent"] for row in ledger.standing(tuple(BUDGETS))}
+    assert spent == {"total": pytest.approx(4e-11), "key": pytest.approx(4e-11)}
 
 
 def test_what_was_allowed_without_the_database_is_entered_when_it_is_back(engine: Engine) -> None:

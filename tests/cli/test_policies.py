@@ -145,3 +145,31 @@ def test_another_database_is_left_alone(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert "no store of EMAFusion" in complaint("status", path)
     assert path.read_bytes() == before
+
+
+def test_a_store_without_texts_judges_a_router_as_one_with_them_does(poor: Path, router: Path, tmp_path: Path) -> None:
+    private = tmp_path / "private.sqlite"
+    with Store(private, store_text=False) as store:
+        said = complaint("gate", private, "--router", router, "--promote")
+        assert "waits in shadow now, and is judged on what is decided hereafter" in said
+        lines = make_log(200, seed=5)
+        record_traffic(store, lines, load_router(router), objective=WORTH, serving=lambda _: "huge", policy="huge")
+        assert {d["text"] for d in store.decisions(None)} == {None}
+    by_words = succeeded("gate", poor, "--router", router)
+    found = succeeded("gate", private, "--promote")
+    assert found["decisions"] == by_words["decisions"] == 200
+    assert found["agreement"] == by_words["agreement"]
+    assert found["difference"] == pytest.approx(by_words["difference"])
+    assert (found["verdict"], found["promoted"]) == ("promote", True)
+
+
+def test_a_router_that_was_not_there_when_decisions_without_texts_were_made_cannot_be_judged_by_them(
+    router: Path, tmp_path: Path
+) -> None:
+    private = tmp_path / "private.sqlite"
+    with Store(private, store_text=False) as store:
+        record_traffic(store, make_log(10, seed=5), load_router(router), objective=WORTH)
+    said = complaint("gate", private, "--router", router)
+    assert "10 kept without text, when router-" in said
+    assert "neither served nor waited in shadow" in said
+    assert succeeded("policies", private)["policies"] == []  # nothing was asked to be promoted

@@ -156,7 +156,10 @@ def test_decisions_that_say_nothing_are_left_out_and_counted(unfitted: RouterPol
     ]
     found = compare(rows, unfitted, RecordedPolicy("old"))
     assert found.difference.decisions == 40
-    assert found.left_out == {"kept without text": 1, "made no recorded choice": 3}
+    assert found.left_out == {
+        "kept without text, when new neither served nor waited in shadow": 1,
+        "made no recorded choice": 3,
+    }
     assert found.value_usd == pytest.approx(0.01)
 
 
@@ -184,3 +187,14 @@ def test_a_candidate_that_the_log_never_asked_is_no_ground_for_promotion() -> No
 def test_nothing_to_compare_on_is_an_error_that_says_why(unfitted: RouterPolicy) -> None:
     with pytest.raises(ConfigError, match="2 kept without text"):
         compare([decision(i, text=None) for i in range(2)], unfitted, RecordedPolicy("old"))
+
+
+def test_without_texts_a_router_is_taken_at_what_was_noted_of_it(unfitted: RouterPolicy) -> None:
+    own = Objective(usd_value=0.01)
+    noted = decision(1, text=None, shadows={"new": "dear", "another": "cheap"})
+    assert unfitted.first(noted, own) == "dear"
+    assert unfitted.first(decision(1, text=None, policy="new"), own) == "cheap"  # it served
+    assert unfitted.first(decision(1, text=None, shadows={"another": "cheap"}), own) is None
+    assert unfitted.first(noted, Objective(usd_value=1.0)) is None
+    found = compare([noted, decision(2)], unfitted, RecordedPolicy("old"), objective=Objective(usd_value=1.0))
+    assert found.left_out == {"kept without text, and so to be judged by its own objective alone": 1}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from emafusion.asked import build_query
 from emafusion.types import Attempt, Decision, Forecast, Message, Query, Reply, Result, ToolCall, Usage, Verdict
 
@@ -47,3 +51,18 @@ def answered(
     reply = attempts[1].reply
     assert reply is not None
     return query, Result(reply, decision)
+
+
+def of_any_length(number: int) -> tuple[Query, Result]:
+    """The decision of that number, five ticks after the one before, with answers of other lengths than expected."""
+    query, result = answered(f"w{number}")
+    rng = np.random.default_rng(number)
+    decision = result.decision
+    expected = tuple(rng.uniform(5.0, 500.0, len(NAMES)).tolist())
+    attempts = tuple(
+        replace(a, reply=replace(a.reply, usage=Usage(11, int(rng.integers(1, 2000)), estimated=bool(i == number % 9))))
+        for i, a in enumerate(decision.attempts)
+        if a.reply is not None
+    )
+    forecast = replace(decision.forecast, uncorrected_tokens=expected)
+    return query, replace(result, decision=replace(decision, forecast=forecast, attempts=attempts, tick=5.0 * number))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emafusion.errors import ConfigError
+from emafusion.learning.online.hints import Answer, Hint
 from emafusion.learning.online.observation import Observation
 from emafusion.store import Store
 from tests.store.observed import observed, words
@@ -129,6 +130,34 @@ def test_a_candidate_can_be_forgotten(path: Path) -> None:
         store.learn([observed(0, judge=0.5)])
         assert store.flush()
         assert_same({("small", 0): store.statistics()["small", 0]}, summed([observed(0, judge=0.5)]))
+
+
+def test_a_hint_counts_once_however_often_and_by_whom_it_is_told(url: str) -> None:
+    seen, hint = observed(0, judge=0.9), Hint("k", 0.2, 0.4)
+    with Store(url) as one, Store(url) as other:
+        one.learn([seen])
+        assert one.flush()
+        for store in (one, other, one):
+            store.learn([replace(seen, judge=None)], [hint])
+            assert store.flush()
+        once = Answer(seen, (hint,)).observation
+        assert_same(one.statistics(), summed([once]))
+        (known,) = other.answers("d0")
+        assert known.hints == (hint,)
+        assert known.observation.judge == once.judge
+
+
+def test_a_hint_of_the_same_key_replaces_and_takes_back_what_was_told_before(url: str) -> None:
+    seen = observed(0, judge=0.9)
+    with Store(url) as one, Store(url) as other:
+        for store, hints in ((one, [Hint("k", 0.2, 0.4), Hint("l", 0.3, 0.4)]), (other, [Hint("k", 0.8, 0.1)])):
+            store.learn([seen], hints)
+            assert store.flush()
+        now = Answer(seen, (Hint("k", 0.8, 0.1), Hint("l", 0.3, 0.4)))
+        assert_same(one.statistics(), summed([now.observation]))
+        one.learn([seen], [Hint("k", None), Hint("l", None)])
+        assert one.flush()
+        assert_same(one.statistics(), summed([seen]))
 
 
 @pytest.mark.parametrize(("database", "count"), [("sqlite", 2), ("postgresql", 4)])

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from emafusion.learning.online.hints import Hint
 from emafusion.learning.online.observation import Observation
 from emafusion.store import Store
-from emafusion.store.records import Learned, Made, Rated, Record, decode, encode, rows
+from emafusion.store.records import Learned, Made, Noticed, Rated, Record, decode, encode, rows
 from emafusion.store.spill import Spill
 from emafusion.store.writer import Writer
 from tests.store.decisions import answered
@@ -126,14 +127,15 @@ def test_a_record_comes_back_from_disk_as_it_went(tmp_path: Path, text: bool) ->
 
     made = Made(query, result, now(), text)
     said = Rated("key", "d1", "truth", None, None, None, "forty-two", now())
-    learned = Learned(observed(1, judge=0.1 + 0.2), now())
+    learned = Learned(observed(1, judge=0.1 + 0.2), now(), (Hint("k", 0.1 + 0.2, 0.3), Hint("l", None)))
     spill: Spill[Record] = Spill(tmp_path / "s", encode, decode, 1 << 20)
-    assert spill.append([made, said, learned], 1)
-    first, second, third = spill.oldest(10)
+    noticed = Noticed("a1", now(), "quality", "small", 0.8, 0.1 + 0.2, 100.0, 140.0, 17)
+    assert spill.append([made, said, learned, noticed], 1)
+    first, second, third, fourth = spill.oldest(10)
     assert first == rows(made)
-    assert second == said
+    assert (second, fourth) == (said, noticed)
     assert isinstance(third, Learned)
-    assert third.at == learned.at
+    assert (third.at, third.hints) == (learned.at, learned.hints)
     assert encode(third) == encode(learned)
     assert third.observation.features.tobytes() == learned.observation.features.tobytes()
 

@@ -32,7 +32,8 @@ def record_traffic(
 ) -> None:
     """Record one decision a line, and feedback for a share of them."""
     rng = np.random.default_rng(seed)
-    fusion = Fusion([Candidate(n, name=n, price=model.prices[n]) for n in model.candidates], router=model, judges=())
+    pool = [Candidate(n, name=n, price=model.prices[n]) for n in model.candidates]
+    fusion = Fusion(pool, router=model, judges=(), store=store)
     names = fusion.pool.names
     for i, entry in enumerate(read_log([dict(line) for line in lines])):
         query = entry.query()
@@ -64,7 +65,7 @@ def record_traffic(
             policy=policy,
             tick=float(i),
         )
-        store.record(query, Result(reply, decision))
+        fusion.finish(query, Result(reply, decision))
         if rng.random() < known:
             store.feedback(decision.id, float(outcome.score or 0.0))
     store.flush()

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 
 from emafusion.store import Store
-from tests.store.decisions import answered
+from tests.store.decisions import answered, of_any_length
 from tests.store.observed import observed, words
 
 OBSERVATIONS = 240
@@ -38,6 +38,18 @@ def learn(url: str, number: int, count: int) -> None:
                 store.learn([observed(i, judge=judged[-1])])
             if i % 20 == 0:
                 assert store.flush()  # many small transactions, so that they meet
+        assert store.flush()
+        assert store.dropped == 0
+
+
+def write(url: str, number: int, count: int) -> None:
+    """Record one share of the decisions, some of them twice; each candidate's answers are as long as chance has it."""
+    with Store(url) as store:
+        for i in range(number, OBSERVATIONS, count):
+            for _ in range(1 + i % 2):
+                store.record(*of_any_length(i))
+            if i % 7 == 0:
+                assert store.flush()
         assert store.flush()
         assert store.dropped == 0
 
@@ -70,7 +82,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             try:
-                {"open": open_it, "learn": learn}[task](url, number, count)
+                {"open": open_it, "learn": learn, "write": write}[task](url, number, count)
             except BaseException as error:
                 os.write(2, f"{type(error).__name__}: {error}\n".encode())
                 os._exit(1)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from emafusion.budgets.budget import Budget, Budgets
 from emafusion.budgets.ledger import Account, Claim, Ledger, Reservation, exceeded, standing
+from emafusion.store.budget_tables import KEPT
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -36,8 +37,6 @@ RENEWED = 5.0
 """Seconds between two reports."""
 EXPIRES = 60.0
 """Seconds without a report after which a process is taken to be gone."""
-KEPT = 2 * 86_400.0
-"""Seconds for which the database remembers leases that ended; a process relies on half of it."""
 STALE = 1.0
 """Seconds for which what the database said of a window is good enough to plan with."""
 LONGEST_KEY = 128
@@ -112,7 +111,11 @@ class SharedLedger(Ledger):
 
     def take(self, claims: Sequence[Claim], amount: int) -> Reservation | None:
         self._in_this_process()
-        return super().take(claims, amount)
+        found = super().take(claims, amount)
+        for account in () if found is None else found.accounts:
+            if isinstance(account, _Leased):
+                account.used = True
+        return found
 
     def reserve(self, claims: Sequence[Claim], amount: int) -> Reservation:
         found = self.take(claims, amount)
@@ -165,8 +168,12 @@ class SharedLedger(Ledger):
     def _lease(self, account: _Leased, spent: int, kept: int) -> Lease:
         from emafusion.store.budget_tables import Lease, Row
 
-        row = Row(account.claim.budget.label, _short(account.claim.key), account.claim.start)
-        return Lease(account.id, row, spent, kept, self.clock() + self.expires, new=account.expires_at == float("inf"))
+        claim, now = account.claim, self.clock()
+        row = Row(claim.budget.label, _short(claim.key), claim.start)
+        # A conversation has no end that anybody is told of: it is needed as long as it is drawn on.
+        needed = now if claim.end is None and claim.budget.per == "session" else claim.end
+        new = account.expires_at == float("inf")
+        return Lease(account.id, row, spent, kept, now + self.expires, new, needed)
 
     def _unreachable(self, claim: Claim, account: _Leased, lacking: int, amount: int, error: Exception) -> None:
         now = time.monotonic()
@@ -236,6 +243,9 @@ class SharedLedger(Ledger):
         from emafusion.store import budget_tables
 
         now = self.clock()
+        # Looked at first: if the database is away nothing is given back, for that could not be used any more.
+        with self.engine.connect() as connection:
+            gone = budget_tables.expired(connection, now)
         with self._lock:
             accounts = [a for a in self._accounts.values() if isinstance(a, _Leased)]
         for account in accounts:
@@ -252,8 +262,6 @@ class SharedLedger(Ledger):
                 elif self._accounts.get(account.claim.account) is account:
                     with self._lock:
                         del self._accounts[account.claim.account]
-        with self.engine.connect() as connection:
-            gone = budget_tables.expired(connection, now)
         for lease in gone:
             with self.engine.begin() as connection:
                 budget_tables.charge_expired(connection, lease, now)

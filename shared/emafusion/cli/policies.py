@@ -79,13 +79,16 @@ def gate(
         start = start or contender.since
         with progress_bar() as report, opened.engine.connect() as connection:
             total = min(_count(connection, start), limit or 10**18) or 1
-            comparison = compare(
-                choices(connection, since=start, limit=limit or None),
-                contender.policy,
-                _incumbent(opened),
-                objective=objective,
-                progress=lambda done: report("asking both policies", done / total),
-            )
+            try:
+                comparison = compare(
+                    choices(connection, since=start, limit=limit or None),
+                    contender.policy,
+                    _incumbent(opened),
+                    objective=objective,
+                    progress=lambda done: report("asking both policies", done / total),
+                )
+            except ConfigError as error:
+                raise _kept_in_shadow(opened, contender, error) if promote else error from None
         promoted = promote and (comparison.passes or force)
         if promote and contender.content is not None:
             opened.add_policy(contender.policy.id, contender.content, "at the gate")
@@ -144,6 +147,16 @@ def policy_table(console: Console, found: list[dict[str, Any]]) -> None:
         cells = (row["id"], row["status"], str(row["created_at"])[:10], at_least, row["note"])
         table.add_row(*(Text(str(cell)) for cell in cells), style=style)
     console.print(table)
+
+
+def _kept_in_shadow(store: ExistingStore, contender: _Contender, error: ConfigError) -> ConfigError:
+    """What to say where nothing can be compared yet. In shadow the policy is asked about what comes, texts or none."""
+    if contender.content is None:
+        return error
+    store.add_policy(contender.policy.id, contender.content, "at the gate")
+    return ConfigError(
+        f"{error}; {contender.policy.id} waits in shadow now, and is judged on what is decided hereafter"
+    )
 
 
 # -- parts of the gate -----------------------------------------------------------------------------------------

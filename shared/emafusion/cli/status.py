@@ -48,6 +48,8 @@ def _tables(console: Console, name: str, found: Status) -> None:
         _notes(console, found)
         if found.drift:
             console.print(_drift(found))
+    if found.alarms:
+        console.print(_alarms(found))
     for table, rows in found.budgets.items():
         _raw(console, table, rows)
     policy_table(console, found.policies)
@@ -124,6 +126,8 @@ def _notes(console: Console, found: Status) -> None:
     audits = f"{span.audited:,} audited ({100 * span.audited / span.decisions:.1f} %"
     audits += f", {100 * span.audits_agreeing / span.audited:.0f} % agreeing)" if span.audited else ")"
     lines.append(f"{span.explored:,} explored ({100 * span.explored / span.decisions:.1f} %), {audits}")
+    if span.anchors:
+        lines.append(f"{span.anchors:,} asked of new candidates, to place them")
     if span.abstained:
         lines.append(f"{span.abstained:,} answers marked as not to be trusted")
     if found.quality and found.quality[0].basis == "judges alone":
@@ -140,6 +144,19 @@ def _drift(found: Status) -> Table:
         mark = Text("ALARM", style="bold red") if d.alarm else Text("")
         answers = f"{d.recent_answers:,} / {d.earlier_answers:,}"
         table.add_row(Text(d.candidate), f"{d.recent:+.3f}", f"{d.earlier:+.3f}", answers, f"{d.p_value:.2g}", mark)
+    return table
+
+
+def _alarms(found: Status) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Changes noticed while serving", title_justify="left")
+    table.add_column("UTC", no_wrap=True)
+    table.add_column("candidate", overflow="fold")
+    table.add_column("what changed", overflow="fold")
+    for alarm in found.alarms:
+        table.add_row(f"{alarm.raised_at:%Y-%m-%d %H:%M}", Text(alarm.candidate), Text(alarm.what))
     return table
 
 

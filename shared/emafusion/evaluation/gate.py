@@ -125,8 +125,9 @@ def compare(
     Parameters
     ----------
     decisions
-        As :meth:`Store.decisions` reads them back. Those without text, without recorded propensities (nothing was
-        chosen: a tool loop) or that a policy cannot be asked about are left out and counted.
+        As :meth:`Store.decisions` reads them back. Those without recorded propensities (nothing was chosen: a tool
+        loop) or that a policy cannot be asked about are left out and counted. Of those without text that is a router
+        which neither served then nor waited in shadow.
     objective
         By default each decision's own.
     progress
@@ -176,16 +177,22 @@ def _usable(
     chances, first = decision.get("propensities"), decision.get("first")
     if not chances or not first or not chances.get(first[0]):
         return "made no recorded choice"
-    if decision["text"] is None:
-        return "kept without text"
     wanted = objective or Objective(**decision["objective"])
     theirs = incumbent.first(decision, wanted)
     if theirs is None:
-        return "not answerable for the incumbent"
+        return _unanswerable(decision, wanted, incumbent.id, "the incumbent")
     mine = candidate.first(decision, wanted)
     if mine is None:
-        return "not answerable for the candidate"
+        return _unanswerable(decision, wanted, candidate.id, "the candidate")
     return _Usable(decision, mine, theirs, valued.value_usd(decision, wanted))
+
+
+def _unanswerable(decision: StoredDecision, wanted: Objective, id: str, which: str) -> str:
+    if decision["text"] is not None:
+        return f"not answerable for {which}"
+    if Objective(**decision["objective"]) != wanted:
+        return "kept without text, and so to be judged by its own objective alone"
+    return f"kept without text, when {id} neither served nor waited in shadow"
 
 
 def _arrays(usable: list[_Usable]) -> tuple[LoggedDecisions, Array, Array]:

@@ -8,6 +8,8 @@ one ``UPDATE``, so no grant takes ``spent + reserved`` beyond the limit.
   while, so that the process, should it come back, can tell what it had really spent.
 * A process reports all that it spent under a lease, not what is new: a report may be repeated when nobody knows
   whether the first one arrived.
+* ``needed_until`` of a window is when its day or month ends, or when a conversation last drew on it; null: for ever.
+  Windows that are no longer needed may be forgotten, once no lease of them is left.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ from emafusion.store.upserts import insert_new
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-__all__ = ["Lease", "Row", "charge_expired", "exchange", "expired", "prune", "windows"]
+__all__ = ["KEPT", "Lease", "Row", "charge_expired", "exchange", "expired", "prune", "prune_windows", "windows"]
+
+KEPT = 2 * 86_400.0
+"""Seconds for which leases that ended are remembered; a process relies on half of it."""
+LONGEST = 31 * 86_400
+"""Seconds of the longest window, for those of which an older version did not write down when they end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Lease:
     expires_at: float
     new: bool = True
     """Whether the database may not have it yet."""
+    needed_until: float | None = None
+    """Of its window: see above."""
 
 
 def exchange(connection: Connection, lease: Lease, limit: int, wanted: tuple[int, ...]) -> tuple[int, int, int]:
@@ -71,7 +80,8 @@ def exchange(connection: Connection, lease: Lease, limit: int, wanted: tuple[int
     had = connection.execute(select(leases.c.amount, leases.c.reported, leases.c.charged).where(mine)).one()
     spent = lease.spent - had.reported - (had.amount if had.charged else 0)
     kept = lease.kept - (0 if had.charged else had.amount)
-    moved = window.values(spent=held.c.spent + spent, reserved=held.c.reserved + kept)
+    needed = held.c.needed_until if lease.needed_until is None else lease.needed_until
+    moved = window.values(spent=held.c.spent + spent, reserved=held.c.reserved + kept, needed_until=needed)
     now = connection.execute(moved.returning(held.c.spent, held.c.reserved)).one()
     granted = 0
     for amount in wanted:
@@ -121,6 +131,21 @@ def prune(connection: Connection, before: float) -> None:
     leases = table("budget_leases")
     over = or_(leases.c.charged.is_(True), leases.c.amount == 0)
     connection.execute(delete(leases).where(leases.c.expires_at < before, over))
+
+
+def prune_windows(connection: Connection, before: float, most: int) -> int:
+    """Forget up to so many windows that were not needed any more by then and of which no lease is left; how many."""
+    from sqlalchemy import case, delete, func, select, tuple_
+
+    held, leases = table("budget_windows"), table("budget_leases")
+    guessed = case((held.c.start > 0, held.c.start + LONGEST))
+    key = [held.c[name] for name in ("budget", "key", "start")]
+    leased = select(leases.c.id).where(*(leases.c[column.name] == column for column in key)).exists()
+    over = select(*key).where(func.coalesce(held.c.needed_until, guessed) < before, ~leased).order_by(*key).limit(most)
+    gone = [tuple(row) for row in connection.execute(over)]
+    if gone:
+        connection.execute(delete(held).where(tuple_(*key).in_(gone), ~leased))
+    return len(gone)
 
 
 def windows(connection: Connection, budgets: dict[str, int], key: str | None = None) -> list[tuple[Row, int, int]]:

@@ -16,7 +16,7 @@ __all__ = ["choices"]
 
 COLUMNS = (
     "id", "created_at", "text", "tools", "schema", "prompt_tokens", "objective", "category", "forecast", "answered_by",
-    "confidence", "cost_usd", "first", "propensities", "explored", "policy",
+    "confidence", "cost_usd", "first", "propensities", "explored", "policy", "shadows",
 )  # fmt: skip
 PORTION = 1000
 

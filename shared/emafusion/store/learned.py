@@ -1,8 +1,8 @@
 """Learned sums: what each answer taught, added up by candidate and epoch by as many processes as there are.
 
 An answer's contribution may change: a judge's word comes first, a user's later. So ``credits`` keeps what is known of
-each answer, and a change subtracts what was added before and adds what is now known. Locks are taken in sorted order,
-credits before sums, so that processes wait for each other but never in a circle.
+each answer, every hint under its key, and a change subtracts what was added before and adds what is now known. Locks
+are taken in sorted order, credits before sums, so that processes wait for each other but never in a circle.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emafusion.errors import ConfigError
+from emafusion.store import lengths
 from emafusion.store.database import Database
 from emafusion.store.records import Learned
 from emafusion.store.tables import table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
+    from emafusion.learning.online.hints import Answer
     from emafusion.learning.online.observation import Observation
 
 __all__ = ["Sums", "learn"]
@@ -49,12 +51,12 @@ def learn(connection: Connection, learned: Sequence[Learned]) -> None:
     after = []
     for answer, said in by_answer.items():
         row = before[answer]
-        old, now = _observation(said[0].observation, row), dict(row)
+        like, now = said[0].observation, {**row, "hints": dict(row["hints"] or {})}
         for x in said:
             _hear(now, x)
-        if now == row:
+        if now == {**row, "hints": row["hints"] or {}}:
             continue
-        new = _observation(old, now)
+        old, new = _answer(like, row).observation, _answer(like, now).observation
         after.append(now)
         change = new.contribution() - old.contribution()
         changes[new.key] = changes[new.key] + change if new.key in changes else change
@@ -91,12 +93,18 @@ def _unheard(learned: Learned) -> dict[str, Any]:
         "propensity": float(seen.propensity),
         "told_at": None,
         "created_at": learned.at,
+        "hints": None,
     }
 
 
 def _hear(row: dict[str, Any], learned: Learned) -> None:
     """Take in the words that are new; the last one counts, whichever process it came through."""
     seen, at = learned.observation, learned.at
+    for hint in learned.hints:
+        said = [hint.judge, hint.weight, at.isoformat(timespec="microseconds")]
+        known = row["hints"].get(hint.key)
+        if known is None or (said[2] >= known[2] and said[:2] != known[:2]):
+            row["hints"][hint.key] = said
     if seen.judge is not None and _is_news(row["judge"], row["judged_at"], seen.judge, at):
         row |= {"judge": float(seen.judge), "weight": float(seen.weight), "judged_at": at}
     if seen.truth is not None and _is_news(row["truth"], row["told_at"], seen.truth, at):
@@ -107,19 +115,22 @@ def _is_news(known: float | None, known_at: datetime | None, said: float, at: da
     return known_at is None or (at >= known_at and said != known)
 
 
-def _observation(like: Observation, row: Mapping[str, Any]) -> Observation:
+def _answer(like: Observation, row: Mapping[str, Any]) -> Answer:
     """What is known of an answer. Of what the first observation said only the words are ever replaced."""
-    known = replace(
+    from emafusion.learning.online.hints import Answer, Hint
+
+    seen = replace(
         like,
         tick=row["tick"],
         features=vector_from_bytes(row["features"]),
         forecast=row["forecast"],
         weight=row["weight"],
         propensity=row["propensity"],
-        judge=None,
-        truth=None,
+        judge=row["judge"],
+        truth=row["truth"],
     )
-    return known.given(row["judge"], row["truth"])
+    hints = sorted((row["hints"] or {}).items())
+    return Answer(seen, tuple(Hint(key, judge, weight) for key, (judge, weight, _) in hints))
 
 
 def _locked(
@@ -155,7 +166,11 @@ class Sums(Database):
         rows = self._look(lambda connection: connection.execute(select(table("statistics"))).all())
         return {(row.candidate, row.epoch): vector_from_bytes(row[2]) for row in rows}  # "values" is a method of rows
 
-    def observations(self, decision_id: str) -> list[Observation]:
+    def lengths(self) -> dict[tuple[str, int], NDArray[np.float64]]:
+        """(candidate, epoch) -> how many answers all processes saw, tokens expected of them, tokens written (3,)."""
+        return self._look(lengths.lengths)
+
+    def answers(self, decision_id: str) -> list[Answer]:
         """What is known of the answers of a decision, in the order of their candidates' names."""
         from sqlalchemy import select
 
@@ -164,15 +179,8 @@ class Sums(Database):
         credits = table("credits")
         chosen = select(credits).where(credits.c.decision_id == decision_id).order_by(credits.c.candidate)
         rows = self._look(lambda connection: connection.execute(chosen).mappings().all())
-        return [
-            Observation(
-                **{k: row[k] for k in ("decision_id", "candidate", "tick", "forecast", "judge", "truth")},
-                features=vector_from_bytes(row["features"]),
-                weight=row["weight"],
-                propensity=row["propensity"],
-            )
-            for row in rows
-        ]
+        bare = (Observation(decision_id, row["candidate"], 0.0, vector_from_bytes(b""), 0.0) for row in rows)
+        return [_answer(like, dict(row)) for like, row in zip(bare, rows)]
 
     def fold(self, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None:
         """Add the sums of epochs before ``into`` to those of it, and remove them.
@@ -209,6 +217,7 @@ def _count_on(connection: Connection, n: int) -> int:
 def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float64], int], NDArray[np.float64]]) -> None:
     from sqlalchemy import delete, select
 
+    lengths.fold(connection, into)
     sums = table("statistics")
     chosen = select(sums).where(sums.c.epoch <= into).order_by(sums.c.candidate, sums.c.epoch).with_for_update()
     rows = connection.execute(chosen).all()
@@ -230,6 +239,6 @@ def _fold(connection: Connection, into: int, scaled: Callable[[NDArray[np.float6
 def _forget(connection: Connection, candidate: str) -> None:
     from sqlalchemy import delete
 
-    for name in ("credits", "statistics"):
+    for name in ("lengths", "credits", "statistics"):
         rows = table(name)
         connection.execute(delete(rows).where(rows.c.candidate == candidate))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from emafusion.store import budget_tables
 from emafusion.store.opening import transact
 from emafusion.store.tables import table
 from emafusion.store.texts import first_part
@@ -23,7 +24,8 @@ AT_ONCE = 500
 def prune(engine: Engine, before: datetime) -> int:
     """Delete decisions made before then, with their attempts, verdicts, feedback and credits; returns their number.
 
-    Learned sums stay, but what an old answer contributed can no longer be corrected.
+    Learned sums stay, but what an old answer contributed can no longer be corrected. With them go alarms, windows of
+    budgets that ended before then, and those of conversations that nobody has drawn on since.
     """
     decisions = table("decisions")
     deleted = 0
@@ -33,9 +35,16 @@ def prune(engine: Engine, before: datetime) -> int:
         if count < AT_ONCE:
             break
     transact(engine, partial(_delete_orphans, before=before))
+    _forget_windows(engine, before.replace(tzinfo=timezone.utc).timestamp())
     if deleted:
         _checkpoint(engine)
     return deleted
+
+
+def _forget_windows(engine: Engine, before: float) -> None:
+    transact(engine, partial(budget_tables.prune, before=before - budget_tables.KEPT))
+    while transact(engine, partial(budget_tables.prune_windows, before=before, most=AT_ONCE)) == AT_ONCE:
+        pass
 
 
 def _delete_some(connection: Connection, chosen: ColumnElement[bool]) -> int:
@@ -53,8 +62,11 @@ def _delete_some(connection: Connection, chosen: ColumnElement[bool]) -> int:
 
 
 def _delete_orphans(connection: Connection, before: datetime) -> None:
-    """What is old and belongs to a decision that never came."""
+    """What is old and belongs to a decision that never came, or to none."""
     from sqlalchemy import delete, select
+
+    alarms = table("alarms")
+    connection.execute(delete(alarms).where(alarms.c.raised_at < before))
 
     decisions = table("decisions")
     for name, made in (("feedback", "given_at"), ("credits", "created_at")):

@@ -9,7 +9,7 @@ from typing import Any
 
 from emafusion.store.texts import digest, first_part, storable
 from emafusion.store.vectors import half_to_bytes
-from emafusion.types import Attempt, Query, Result, Verdict
+from emafusion.types import Attempt, Decision, Query, Result, Verdict
 
 __all__ = ["Row", "Rows", "rows_of"]
 
@@ -25,7 +25,9 @@ class Rows:
     verdicts: list[Row]
 
 
-def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
+def rows_of(
+    query: Query, result: Result, at: datetime, *, text: bool, shadows: Mapping[str, str] | None = None
+) -> Rows:
     """The rows of a decision; with ``text`` False no word of the user's or of a model's is in them."""
     decision, forecast = result.decision, result.decision.forecast
     row = {
@@ -60,19 +62,22 @@ def rows_of(query: Query, result: Result, at: datetime, *, text: bool) -> Rows:
         "audited": decision.audited,
         "policy": decision.policy,
         "tick": float(decision.tick),
+        "shadows": dict(shadows) if shadows else None,
+        "anchor": bool(decision.anchor),
         "embedding": half_to_bytes(forecast.embedding),
     }
-    attempts = [_attempt(decision.id, i, a, text) for i, a in enumerate(decision.attempts)]
+    attempts = [_attempt(decision, i, a, text) for i, a in enumerate(decision.attempts)]
     verdicts = [_verdict(decision.id, i, v, text) for i, v in enumerate(decision.verdicts)]
     return Rows(row, attempts, verdicts)
 
 
-def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> Row:
+def _attempt(decision: Decision, position: int, attempt: Attempt, text: bool) -> Row:
+    forecast, name = decision.forecast, attempt.candidate
     reply, error = attempt.reply, attempt.error
     usage = reply.usage if reply else None
     calls = [{"name": c.name, "arguments": dict(c.arguments)} for c in reply.tool_calls] if reply else []
     return {
-        "decision_id": decision_id,
+        "decision_id": decision.id,
         "position": position,
         "candidate": attempt.candidate,
         "response": storable(reply.text) if reply and text else None,
@@ -82,6 +87,7 @@ def _attempt(decision_id: str, position: int, attempt: Attempt, text: bool) -> R
         "finish_reason": reply.finish_reason if reply else None,
         "input_tokens": int(usage.input_tokens) if usage else None,
         "output_tokens": int(usage.output_tokens) if usage else None,
+        "expected_tokens": _float(forecast.expected_tokens(name)) if name in forecast.candidates else None,
         "cached_input_tokens": int(usage.cached_input_tokens) if usage else None,
         "tokens_estimated": bool(usage.estimated) if usage else None,
         "cost_usd": float(attempt.cost_usd),

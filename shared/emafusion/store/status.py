@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from emafusion.store import sums
+from emafusion.store.alarms import Raised, alarms
 from emafusion.store.drift import Drift, drifts
 from emafusion.store.existing import ExistingStore
 from emafusion.store.health import Health, health_of
@@ -73,6 +74,7 @@ class Status:
     budgets: Mapping[str, list[dict[str, Any]]]
     health: Health
     policies: list[dict[str, Any]] = field(default_factory=list)
+    alarms: tuple[Raised, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -109,6 +111,7 @@ def status_of(store: ExistingStore, *, now: datetime | None = None, budgets: Bud
             budgets=budgets(connection),
             health=health_of(store.engine, connection),
             policies=store.policies(),
+            alarms=tuple(alarms(connection)),
         )
 
 

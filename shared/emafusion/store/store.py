@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import multiprocessing.util
 import os
+import uuid
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ from emafusion.store.forks import Forks
 from emafusion.store.learned import Sums
 from emafusion.store.opening import connect, is_outage, place_of, url_of
 from emafusion.store.policies import Policies
-from emafusion.store.records import Learned, Made, Record, decode, encode
+from emafusion.store.records import Learned, Made, Noticed, Record, decode, encode
 from emafusion.store.recovery import recover, sign_off
 from emafusion.store.spill import Spill
 from emafusion.store.tally import Tally
@@ -33,6 +35,8 @@ from emafusion.types import Query, Result
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from emafusion.learning.online.drift import Alarm
+    from emafusion.learning.online.hints import Hint
     from emafusion.learning.online.observation import Observation
 
 __all__ = ["Store"]
@@ -67,7 +71,7 @@ class Store(Policies, Sums):
         Bytes that this process may spill.
     retention_days
         Decisions older than this are deleted, with their attempts, verdicts and feedback, at the beginning and every
-        hour; None keeps them. Learned sums stay.
+        hour, and so are alarms, and windows of budgets that are over; None keeps all. Learned sums stay.
 
     Raises
     ------
@@ -146,12 +150,18 @@ class Store(Policies, Sums):
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def record(self, query: Query, result: Result) -> None:
-        """Keep a decision. Takes microseconds: it is written later, on another thread."""
+    def record(self, query: Query, result: Result, shadows: Callable[[], Mapping[str, str]] | None = None) -> None:
+        """Keep a decision. Takes microseconds: it is written later, on another thread.
+
+        Parameters
+        ----------
+        shadows
+            Tells policies in shadow -> whom they would have asked first; called on that thread.
+        """
         self._in_this_process()
         decision_id = result.decision.id
         self._pending[decision_id] = None  # before it is queued: the thread takes it out again
-        if not self._writer.put(Made(query, result, now(), self.store_text)):
+        if not self._writer.put(Made(query, result, now(), self.store_text, shadows)):
             self._pending.pop(decision_id, None)
 
     def feedback(
@@ -210,17 +220,27 @@ class Store(Policies, Sums):
                 return True
             raise
 
-    def learn(self, observations: Sequence[Observation]) -> None:
+    def learn(self, observations: Sequence[Observation], hints: Sequence[Hint] = ()) -> None:
         """Add what answers taught to the learned sums, later, on the writing thread.
 
         An observation of the same decision and candidate again tells what is known by now: a judgement or a truth that
         is new, or later than the one that was known, replaces it in the sums; one that is known changes nothing. So all
         may be sent more than once, from any process.
+
+        Parameters
+        ----------
+        hints
+            Evidence that was told of each of these answers since; one of the same key replaces the earlier one.
         """
         self._in_this_process()
         at = now()
         for observation in observations:
-            self._writer.put(Learned(observation, at))
+            self._writer.put(Learned(observation, at, tuple(hints)))
+
+    def notice(self, alarm: Alarm) -> None:
+        """Keep an alarm, later, on the writing thread."""
+        self._in_this_process()
+        self._writer.put(Noticed(uuid.uuid4().hex, now(), **asdict(alarm)))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything recorded so far is in the database; False if ``timeout`` seconds did not suffice."""

@@ -29,6 +29,8 @@ class Span:
     """Audits whose answer was the same as the one that the user saw."""
     without_text: int
     abstained: int
+    anchors: int
+    """Questions that were put to new candidates, to place them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def span(connection: Connection) -> Span:
             count(d.c.audited.is_not(None)),
             count(d.c.text.is_(None)),
             count(d.c.abstained.is_(True)),
+            count(d.c.anchor.is_(True)),
         ).select_from(d)
     ).one()
     agreeing = connection.execute(
@@ -128,8 +131,10 @@ def span(connection: Connection) -> Span:
         .join(beside, (beside.c.decision_id == d.c.id) & (beside.c.candidate == d.c.audited))
         .where(d.c.audited.is_not(None), mine.c.cluster >= 0, mine.c.cluster == beside.c.cluster)
     ).scalar_one()
-    total, first, last, explored, audited, without_text, abstained = row
-    return Span(total, first, last, int(explored), int(audited), agreeing, int(without_text), int(abstained))
+    total, first, last, explored, audited, without_text, abstained, anchors = row
+    return Span(
+        total, first, last, int(explored), int(audited), agreeing, int(without_text), int(abstained), int(anchors)
+    )
 
 
 def spent(connection: Connection) -> list[Spent]:

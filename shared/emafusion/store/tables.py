@@ -74,6 +74,8 @@ def metadata() -> MetaData:
         Column("policy", String(128)),
         Column("tick", Float),
         Column("embedding", LargeBinary),  # float16, little-endian; null where the router made none
+        Column("anchor", Boolean),  # asked to place a new candidate; null in what versions up to 6 wrote
+        Column("shadows", JSON(none_as_null=True)),  # policy in shadow -> its first; only where no text is
     )
     Table(
         "attempts",
@@ -95,6 +97,7 @@ def metadata() -> MetaData:
         Column("confidence", Float),
         Column("cluster", Integer),
         Column("error", Text),
+        Column("expected_tokens", Float),  # by the router itself; null in what versions up to 7 wrote
     )
     Table(
         "verdicts",
@@ -135,6 +138,7 @@ def metadata() -> MetaData:
         Column("propensity", Float, nullable=False),
         Column("told_at", DateTime),
         Column("created_at", DateTime, nullable=False, index=True),
+        Column("hints", JSON(none_as_null=True)),  # key -> [judge, weight, when]; null: none, as until version 3
     )
     Table(
         "statistics",
@@ -142,6 +146,15 @@ def metadata() -> MetaData:
         Column("candidate", String(256), primary_key=True),
         Column("epoch", Integer, primary_key=True, autoincrement=False),
         Column("values", LargeBinary, nullable=False),  # float64, little-endian
+    )
+    Table(  # how much candidates wrote; only ever added to
+        "lengths",
+        tables,
+        Column("candidate", String(256), primary_key=True),
+        Column("epoch", Integer, primary_key=True, autoincrement=False),
+        Column("answers", Float, nullable=False),
+        Column("expected", Float, nullable=False),  # tokens, as the next
+        Column("written", Float, nullable=False),
     )
     Table(
         "counters",
@@ -176,6 +189,7 @@ def metadata() -> MetaData:
         Column("start", BigInteger, primary_key=True, autoincrement=False),  # seconds since 1970 UTC; 0: for ever
         Column("spent", BigInteger, nullable=False),
         Column("reserved", BigInteger, nullable=False),
+        Column("needed_until", Float),  # seconds since 1970 UTC; null: for ever, and what versions up to 4 wrote
     )
     Table(
         "budget_leases",
@@ -188,6 +202,19 @@ def metadata() -> MetaData:
         Column("reported", BigInteger, nullable=False),  # what was spent under it
         Column("expires_at", Float, nullable=False, index=True),  # seconds since 1970 UTC
         Column("charged", Boolean, nullable=False),
+    )
+    Table(  # what was noticed to have changed while serving
+        "alarms",
+        tables,
+        Column("id", String(64), primary_key=True),
+        Column("raised_at", DateTime, nullable=False, index=True),  # UTC
+        Column("kind", String(16), nullable=False),  # quality or traffic
+        Column("candidate", String(256), nullable=False),  # empty for the traffic
+        Column("before", Float, nullable=False),
+        Column("after", Float, nullable=False),
+        Column("since", Float, nullable=False),  # in decisions, as the next
+        Column("tick", Float, nullable=False),
+        Column("answers", Integer, nullable=False),
     )
     return tables
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.dialects.postgresql import Insert
 
-__all__ = ["insert_new", "insert_or_renew"]
+__all__ = ["add_up", "insert_new", "insert_or_renew"]
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -29,6 +29,16 @@ def insert_or_renew(
     renewed = {c.name: statement.excluded[c.name] for c in table.columns if c not in key}
     where = None if newer is None else statement.excluded[newer] >= table.c[newer]
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=renewed, where=where), list(rows))
+
+
+def add_up(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows, in their order; where the primary key is there, the other columns are added to what they hold."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    key = list(table.primary_key.columns)
+    more = {c.name: c + statement.excluded[c.name] for c in table.columns if c not in key}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=more), list(rows))
 
 
 def _insert(connection: Connection, table: Table) -> Insert:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from emafusion.store import lengths
 from emafusion.store.learned import learn
 from emafusion.store.opening import is_outage, transact
-from emafusion.store.records import Learned, Made, Rated, Record, rows
+from emafusion.store.records import Learned, Made, Noticed, Rated, Record, rows
 from emafusion.store.rows import Rows
 from emafusion.store.tables import table
 from emafusion.store.upserts import insert_new, insert_or_renew
@@ -41,7 +42,8 @@ class Batches:
         What was written before, by a transaction whose success was never heard of, is not written twice.
         """
         try:
-            transact(self._engine, lambda connection: self._insert(connection, batch, last))
+            made = [rows(x) for x in batch if isinstance(x, (Made, Rows))]  # may take a while: no transaction waits
+            transact(self._engine, lambda connection: self._insert(connection, batch, made, last))
         except Exception as error:
             if len(batch) == 1 and not is_outage(error):
                 self._take_out(batch)  # it does not come again
@@ -55,8 +57,9 @@ class Batches:
             elif isinstance(x, Rows):
                 self._pending.pop(x.decision["id"], None)
 
-    def _insert(self, connection: Connection, batch: Sequence[Record], last: int) -> None:
-        made = [rows(x) for x in batch if isinstance(x, (Made, Rows))]
+    def _insert(self, connection: Connection, batch: Sequence[Record], made: Sequence[Rows], last: int) -> None:
+        once = {r.decision["id"]: r for r in reversed(made)}  # the first of each is the one that is kept
+        there = lengths.known(connection, list(once))
         insert_new(connection, table("decisions"), [r.decision for r in made])
         insert_new(connection, table("attempts"), [a for r in made for a in r.attempts])
         insert_new(connection, table("verdicts"), [v for r in made for v in r.verdicts])
@@ -65,6 +68,8 @@ class Batches:
         insert_or_renew(connection, table("feedback"), sorted(rated, key=lambda r: str(r["key"])), newer="given_at")
         if last and self._writer is not None:
             insert_or_renew(connection, table("writers"), [{"id": self._writer, "written": last}])
+        insert_new(connection, table("alarms"), [asdict(x) for x in batch if isinstance(x, Noticed)])
+        lengths.add(connection, [r for id, r in once.items() if id not in there])
         learned = [x for x in batch if isinstance(x, Learned)]
         if learned:
             learn(connection, learned)

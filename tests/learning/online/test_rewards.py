@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emafusion.learning.online.evidence import verdict_evidence
+from emafusion.learning.online.hints import Answer, Hint
 from emafusion.learning.online.observation import Observation
-from emafusion.learning.online.preferences import preference, signalled
+from emafusion.learning.online.preferences import Signal, preference, signalled
 from emafusion.learning.online.rewards import audit_truth, fill_in, observations, told
 from emafusion.types import Attempt, Decision, Reply, Verdict
 from tests.learning.online.synthetic import forecast
@@ -131,8 +132,8 @@ def test_evidence_moves_a_forecast_nowhere_on_average(p: float, strength: float)
 
 @given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
 def test_preferences_raise_the_preferred_lower_the_other_and_are_unbiased(p: float, q: float) -> None:
-    won, lost = preference("d", 0.0, FEATURES, ("a", p), ("b", q))
-    lost_instead = preference("d", 0.0, FEATURES, ("b", q), ("a", p))[1]
+    won, lost = preference(p, q, "k")
+    lost_instead = preference(q, p, "k")[1]
     assert won.judge is not None
     assert lost.judge is not None
     assert lost_instead.judge is not None
@@ -144,12 +145,11 @@ def test_preferences_raise_the_preferred_lower_the_other_and_are_unbiased(p: flo
 
 
 def test_signals_lower_and_their_absence_raises_a_little() -> None:
-    known = Observation("d", "a", 0.0, FEATURES, 0.7)
-    bad = [signalled(known, s) for s in ("rephrased", "retried", "schema_failure")]
-    judged = [o.judge for o in bad if o.judge is not None]
+    bad = [signalled(0.7, "k", s) for s in ("rephrased", "retried", "schema_failure")]
+    judged = [hint.judge for hint in bad if hint.judge is not None]
     assert judged == sorted(judged, reverse=True)
     assert judged[0] < 0.7
-    quiet = signalled(known, "rephrased", present=False)
+    quiet = signalled(0.7, "k", "rephrased", present=False)
     assert quiet.judge is not None
     assert 0.7 < quiet.judge < 0.8
     assert quiet.weight < 0.2
@@ -157,7 +157,27 @@ def test_signals_lower_and_their_absence_raises_a_little() -> None:
 
 def test_a_signal_adds_to_what_a_judge_said() -> None:
     judge, weight = verdict_evidence(0.7, 1.2)
-    both = signalled(Observation("d", "a", 0.0, FEATURES, 0.7, judge=judge, weight=weight), "retried")
+    seen = Observation("d", "a", 0.0, FEATURES, 0.7, judge=judge, weight=weight)
+    both = Answer(seen).told(signalled(0.7, "k", "retried")).observation
     assert both.judge is not None
     assert both.judge < judge
     assert both.weight > weight
+
+
+@given(st.permutations(["retried", "rephrased", "schema_failure"]))
+def test_hints_come_to_the_same_in_any_order_and_told_again(order: list[Signal]) -> None:
+    seen = Observation("d", "a", 0.0, FEATURES, 0.7, judge=0.8, weight=0.3)
+    first = Answer(seen)
+    for signal in ("retried", "rephrased", "schema_failure", "retried"):
+        first = first.told(signalled(0.7, signal, signal))
+    told = Answer(seen)
+    for signal in order:
+        told = told.told(signalled(0.7, signal, signal, present=False)).told(signalled(0.7, signal, signal))
+    assert told.observation == first.observation
+
+
+def test_a_hint_that_is_taken_back_leaves_what_was_seen() -> None:
+    seen = Observation("d", "a", 0.0, FEATURES, 0.7, judge=0.8, weight=0.3)
+    told = Answer(seen).told(signalled(0.7, "k", "retried"))
+    assert told.observation != seen
+    assert told.told(Hint("k", None)).observation == seen

@@ -14,17 +14,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from emafusion.config import Pool
 from emafusion.errors import ConfigError
 from emafusion.learning.online.conversations import Turn, reaction
 from emafusion.learning.online.drift import Alarm, DriftWatch
+from emafusion.learning.online.hints import Answer, Hint
 from emafusion.learning.online.learner import OnlineLearner
 from emafusion.learning.online.lengths import OutputLengths
 from emafusion.learning.online.observation import EPOCH, Observation
-from emafusion.learning.online.preferences import Signal, besides, preference, signalled
+from emafusion.learning.online.preferences import Signal, preference, signalled
 from emafusion.learning.online.reduction import Reduction
 from emafusion.learning.online.rewards import fill_in, observations
 from emafusion.learning.online.serving import CorrectedRouter, RandomExplorer
@@ -53,11 +54,15 @@ log = logging.getLogger("emafusion")
 class SharedSums(Protocol):
     """Where the sums of all processes are: :class:`emafusion.store.Store`."""
 
-    def learn(self, observations: Sequence[Observation]) -> None: ...
+    def learn(self, observations: Sequence[Observation], hints: Sequence[Hint] = ()) -> None: ...
 
-    def observations(self, decision_id: str) -> list[Observation]: ...
+    def notice(self, alarm: Alarm) -> None: ...
+
+    def answers(self, decision_id: str) -> list[Answer]: ...
 
     def statistics(self) -> dict[tuple[str, int], NDArray[np.float64]]: ...
+
+    def lengths(self) -> dict[tuple[str, int], NDArray[np.float64]]: ...
 
     def next_ticks(self, n: int) -> int: ...
 
@@ -95,10 +100,9 @@ class LearningLoop:
         self.alarms: deque[Alarm] = deque(maxlen=ALARMS)
         """The last changes that were noticed."""
         self._watch = DriftWatch(active=settings.drift)
-        self._known = Recent[tuple[Observation, ...]](REMEMBERED)
+        self._known = Recent[tuple[Answer, ...]](REMEMBERED)
         self._lengths = OutputLengths()
         self._turns = Recent[Turn](REMEMBERED)
-        self._heard = Recent[bool](REMEMBERED)
         self._learner: OnlineLearner | None = None
         self._lock = threading.RLock()
         self._tick = 0.0
@@ -138,7 +142,7 @@ class LearningLoop:
             acted_on = {a.candidate: a.confidence for a in decision.attempts if a.confidence is not None}
             chance = learner.audit_chance(decision.answered_by, decision.forecast.candidates)
             seen = observations(decision, features, confidences=acted_on, audit=chance)
-            self._known.put(decision.id, seen)
+            self._known.put(decision.id, tuple(Answer(o) for o in seen))
             spoken_of = [o for o in seen if o.judge is not None or o.truth is not None]
             learner.observe(spoken_of)
             for observation in spoken_of:
@@ -155,6 +159,8 @@ class LearningLoop:
         if alarm is None:
             return
         self.alarms.append(alarm)
+        if self._store is not None:
+            self._store.notice(alarm)
         if alarm.kind == "quality":
             self.learner().forget(alarm.candidate, before=alarm.since)
 
@@ -169,64 +175,83 @@ class LearningLoop:
         if before is not None and told is not None:
             self.signal(before.decision_id, before.answered_by, *told)
 
-    def told(self, decision_id: str, truths: Mapping[str, float]) -> None:
-        """Learn how good the answers of a decision were: candidate -> quality in [0, 1]. The last word counts."""
-        self._revise(decision_id, {name: partial(fill_in, truth=score) for name, score in truths.items()})
+    def told(self, decision_id: str, truths: Mapping[str, float], key: str | None = None) -> None:
+        """Learn how good the answers of a decision were: candidate -> quality in [0, 1]. The last word counts.
 
-    def preferred(self, decision_id: str, winner: str, loser: str, key: str | None = None) -> None:
-        """Learn that one candidate's answer was preferred to another's, as :func:`preference` puts it; once a key.
+        A preference that was told under the same ``key`` is taken back.
+        """
+
+        def revised(answer: Answer) -> Answer:
+            if answer.seen.candidate in truths:
+                answer = replace(answer, seen=fill_in(answer.seen, truths[answer.seen.candidate]))
+            return answer.told(Hint(key, None)) if key in {h.key for h in answer.hints} and key else answer
+
+        self._revise(decision_id, revised)
+
+    def preferred(self, decision_id: str, winner: str, loser: str, key: str) -> None:
+        """Learn that one candidate's answer was preferred to another's, as :func:`preference` puts it.
+
+        The same ``key`` of this decision again replaces it, whichever process it comes through.
 
         Raises
         ------
         ConfigError
             If one of them is not known to have answered.
         """
-        known = {o.candidate: o for o in self.observations(decision_id)}
+        known = {a.seen.candidate: a.seen.forecast for a in self._answers(decision_id)}
         if winner not in known or loser not in known:
             names = ", ".join(known) or "none is known"
             raise ConfigError(f"a preference is between candidates that answered the request ({names})")
-        if self._new(key or f"{decision_id}:{winner}:{loser}"):
-            a, b = known[winner], known[loser]
-            said = preference(decision_id, a.tick, a.features, (winner, a.forecast), (loser, b.forecast))
-            self._revise(decision_id, {o.candidate: partial(besides, also=o) for o in said})
+        said = dict(zip((winner, loser), preference(known[winner], known[loser], key)))
+        # Of the others, too: the key may have been told of them before.
+        self._revise(decision_id, lambda answer: answer.told(said.get(answer.seen.candidate, Hint(key, None))))
 
     def signal(self, decision_id: str, answered_by: str, signal: Signal, present: bool = True) -> None:
-        """Learn, once, from a reaction to the answer of a decision, or from its absence where it could be seen."""
-        if self._new(f"{decision_id}:{signal}"):
-            self._revise(decision_id, {answered_by: partial(signalled, signal=signal, present=present)})
+        """Learn from a reaction to the answer of a decision, or from its absence where it could be seen.
 
-    def _new(self, key: str) -> bool:
-        """Whether this was not learned from before, in this process."""
-        known = key in self._heard
-        self._heard.put(key, True)
-        return not known
+        Each signal counts once a decision, as it was told last.
+        """
+        key = f"{decision_id}:{signal}"
+
+        def revised(answer: Answer) -> Answer:
+            if answer.seen.candidate != answered_by:
+                return answer
+            return answer.told(signalled(answer.seen.forecast, key, signal, present=present))
+
+        self._revise(decision_id, revised)
 
     def observations(self, decision_id: str) -> tuple[Observation, ...]:
         """What is known of a decision's answers, here or in the store."""
+        return tuple(a.observation for a in self._answers(decision_id))
+
+    def _answers(self, decision_id: str) -> tuple[Answer, ...]:
         known = self._known.get(decision_id)
         if known is None and self._store is not None:
-            known = tuple(self._store.observations(decision_id))
+            known = tuple(self._store.answers(decision_id))
         return known or ()
 
-    def _revise(self, decision_id: str, changes: Mapping[str, Callable[[Observation], Observation]]) -> None:
-        before = self.observations(decision_id)
-        after = tuple(changes[o.candidate](o) if o.candidate in changes else o for o in before)
+    def _revise(self, decision_id: str, revised: Callable[[Answer], Answer]) -> None:
+        before = self._answers(decision_id)
+        after = tuple(map(revised, before))
         here = self._known.get(decision_id) is not None
         for old, new in zip(before, after):
-            if new is old:
+            if new == old:
                 continue
             if here:
-                self.learner().revise(old, new)
-                self._since(old, new)
-            if new.truth is not None and old.truth is None:
-                self._heed(self._watch.hear(new))
+                self.learner().revise(old.observation, new.observation)
+                self._since(old.observation, new.observation)
+            if new.seen.truth is not None and old.seen.truth is None:
+                self._heed(self._watch.hear(new.observation))
+            if self._store is not None:
+                # What is not new is not told again: another process may have told something later of it.
+                seen = replace(new.seen, truth=None) if new.seen.truth == old.seen.truth else new.seen
+                self._store.learn([seen], [h for h in new.hints if h not in old.hints])
         if here:
             self._known.put(decision_id, after)
-        if self._store is not None:
-            self._store.learn([new for old, new in zip(before, after) if new is not old])
 
     def forget(self, candidate: str) -> None:
         """Forget a candidate that was removed, here and in the store."""
+        self._lengths.forget(candidate)
         if self._learner is not None:
             self._learner.forget(candidate)
         if self._store is not None:
@@ -252,6 +277,7 @@ class LearningLoop:
             with self._lock:
                 served, self._counted = self._tick - self._counted, self._tick
                 self._learned_since = []
+            self._lengths.note()
             store.flush()
             if served >= 1:
                 latest = float(store.next_ticks(int(served)) + int(served))
@@ -259,7 +285,8 @@ class LearningLoop:
                     ahead = max(latest - self._counted, 0.0)  # decisions of other processes
                     self._tick, self._counted = self._tick + ahead, self._counted + ahead
             self._fold(store)
-            sums = store.statistics()
+            sums, lengths = store.statistics(), store.lengths()
+            self._lengths.replace(lengths)
             with self._lock:
                 # What came in meanwhile may not be among them yet. (Some may be: then it counts twice until next time.)
                 self.learner().replace(sums)
@@ -273,6 +300,7 @@ class LearningLoop:
         finally:
             with self._lock:
                 self._learned_since = None  # also where the reading failed
+            self._lengths.stop_noting()
             self._syncing.release()
 
     def _since(self, old: Observation | None, new: Observation) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from emafusion.learning.online.evidence import log_odds, probability, verdict_evidence
-from emafusion.learning.online.observation import Observation
+from emafusion.learning.online.evidence import log_odds, probability
+from emafusion.learning.online.hints import Hint
 
-__all__ = ["Signal", "besides", "preference", "signalled"]
+__all__ = ["Signal", "preference", "signalled"]
 
 Signal: TypeAlias = Literal["rephrased", "retried", "schema_failure"]
 
@@ -26,16 +24,8 @@ SHOWN: dict[Signal, tuple[float, float]] = {
 """How often a signal follows a bad answer, and a good one. Judgements: weak where people may have other reasons."""
 
 
-def preference(
-    decision_id: str,
-    tick: float,
-    features: NDArray[np.float64],
-    preferred: tuple[str, float],
-    other: tuple[str, float],
-    *,
-    certainty: float = GOOD_BEATS_BAD,
-) -> tuple[Observation, Observation]:
-    """A preference between two answers to one query, as an observation of each.
+def preference(preferred: float, other: float, key: str, *, certainty: float = GOOD_BEATS_BAD) -> tuple[Hint, Hint]:
+    """A preference between two answers to one query, as a hint on each.
 
     Bradley and Terry (1952) with strengths that depend on the query, as Prompt-to-Leaderboard has them (Frick et al.
     2025, arXiv 2502.14855), here in the forecasts: an answer is good or bad, good beats bad with probability
@@ -45,17 +35,14 @@ def preference(
     Parameters
     ----------
     preferred, other
-        Name and forecast, before any online correction, of the candidates.
+        Forecasts of the candidates, before any online correction.
     certainty
         In (0.5, 1).
     """
-    (winner, p), (loser, q) = preferred, other
+    p, q = preferred, other
     won, _ = _read(p, q, certainty)
     _, lost = _read(q, p, certainty)
-    return (
-        Observation(decision_id, winner, tick, features, p, judge=won, weight=_told(p, q, certainty)),
-        Observation(decision_id, loser, tick, features, q, judge=lost, weight=_told(q, p, certainty)),
-    )
+    return Hint(key, won, _told(p, q, certainty)), Hint(key, lost, _told(q, p, certainty))
 
 
 def _wins(q: float, certainty: float) -> tuple[float, float]:
@@ -76,27 +63,21 @@ def _told(p: float, q: float, certainty: float) -> float:
     return (won - lost) * (good - bad)
 
 
-def signalled(observation: Observation, signal: Signal, *, present: bool = True) -> Observation:
-    """The observation with a user's or a program's reaction to its answer taken in.
+def signalled(forecast: float, key: str, signal: Signal, *, present: bool = True) -> Hint:
+    """A user's or a program's reaction to an answer, as a hint on it.
 
     Tell the absence of a signal as well, where it could have been seen: to hear of complaints alone would make every
     candidate look bad.
+
+    Parameters
+    ----------
+    forecast
+        Of the answer's quality, before any online correction.
     """
     if_bad, if_good = SHOWN[signal]
-    prior = log_odds(observation.forecast)
+    prior = log_odds(forecast)
     # How much the signal can tell: by how much what it leads to differs between a good and a bad answer.
     with_it, without = (
         probability(prior + float(np.log(a / b))) for a, b in ((if_good, if_bad), (1 - if_good, 1 - if_bad))
     )
-    heard = replace(observation, judge=with_it if present else without, weight=(without - with_it) * (if_bad - if_good))
-    return besides(observation, heard)
-
-
-def besides(observation: Observation, also: Observation) -> Observation:
-    """The observation with the evidence of another one of the same answer added to its own, as independent of it."""
-    if observation.judge is None or also.judge is None:
-        said = observation if also.judge is None else also
-        return replace(observation, judge=said.judge, weight=said.weight)
-    llr = log_odds(observation.judge) + log_odds(also.judge) - 2.0 * log_odds(observation.forecast)
-    judge, _ = verdict_evidence(observation.forecast, llr)
-    return replace(observation, judge=judge, weight=1.0 - (1.0 - also.weight) * (1.0 - observation.weight))
+    return Hint(key, with_it if present else without, (without - with_it) * (if_bad - if_good))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from emafusion.estimators.rates import PRIOR_EPS, PRIOR_RHO
 from emafusion.learning.online.evidence import log_odds, verdict_evidence
 from emafusion.learning.online.observation import LEAST_WEIGHT, Observation
-from emafusion.types import Attempt, Decision
+from emafusion.types import Attempt, Decision, Forecast
 
-__all__ = ["audit_truth", "fill_in", "observations", "told"]
+__all__ = ["agreement_truth", "audit_truth", "fill_in", "observations", "told"]
 
 RULES = "rules"
 LEAST_CONTRAST = 0.2
@@ -105,15 +105,20 @@ def audit_truth(decision: Decision) -> float | None:
         return None
     if not (_comparable(mine) and _comparable(reference)):
         return None
-    forecast = decision.forecast
-    right = forecast.of(reference.candidate)["p_good"]
-    rho = PRIOR_RHO if forecast.right_agree is None else forecast.right_agree
-    eps = PRIOR_EPS if forecast.wrong_agree is None else forecast.wrong_agree
-    if_good, if_bad = right * rho, (1.0 - right) * eps
+    right = decision.forecast.of(reference.candidate)["p_good"]
+    return agreement_truth(mine.cluster == reference.cluster, right, decision.forecast)
+
+
+def agreement_truth(agrees: bool, right: float, forecast: Forecast | None = None) -> float | None:
+    """A number whose mean is the quality of an answer, from whether it agrees with another that is ``right`` with
+    that probability; None where agreement tells too little. ``forecast`` may know how often answers agree."""
+    rho = None if forecast is None else forecast.right_agree
+    eps = None if forecast is None else forecast.wrong_agree
+    if_good = right * (PRIOR_RHO if rho is None else rho)
+    if_bad = (1.0 - right) * (PRIOR_EPS if eps is None else eps)
     if if_good - if_bad < LEAST_CONTRAST:
         return None
-    agrees = float(mine.cluster == reference.cluster)
-    return (agrees - if_bad) / (if_good - if_bad)
+    return (float(agrees) - if_bad) / (if_good - if_bad)
 
 
 def told(decision: Decision, score: float) -> dict[str, float]:

@@ -11,7 +11,17 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from emafusion.errors import ConfigError
-from emafusion.store.migrations import v001_decisions, v002_learning, v003_budgets
+from emafusion.store.migrations import (
+    v001_decisions,
+    v002_learning,
+    v003_budgets,
+    v004_hints,
+    v005_ended_windows,
+    v006_alarms,
+    v007_anchors,
+    v008_lengths,
+    v009_shadows,
+)
 from emafusion.store.tables import table
 
 if TYPE_CHECKING:
@@ -23,6 +33,12 @@ VERSIONS: tuple[Callable[[Connection], None], ...] = (
     v001_decisions.upgrade,
     v002_learning.upgrade,
     v003_budgets.upgrade,
+    v004_hints.upgrade,
+    v005_ended_windows.upgrade,
+    v006_alarms.upgrade,
+    v007_anchors.upgrade,
+    v008_lengths.upgrade,
+    v009_shadows.upgrade,
 )
 VERSION = len(VERSIONS)
 
