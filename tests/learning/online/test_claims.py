@@ -25,10 +25,12 @@ def test_a_misleading_prior_is_overcome_without_labels() -> None:
 
 def test_kinds_of_query_are_told_apart() -> None:
     by_kind = np.array([[0.9, 0.5], [0.5, 0.9]])
-    served = serve(900, lambda i, kind: by_kind[kind], [0.7, 0.7], seed=0)
-    first, second = (served.learner.correct(forecast([0.7, 0.7], kind)).p_good for kind in (0, 1))
-    assert first[0] > first[1] + 0.03
-    assert second[1] > second[0] + 0.03
+    apart = []
+    for seed in range(4):
+        learner = serve(900, lambda i, kind: by_kind[kind], [0.7, 0.7], seed=seed).learner
+        first, second = (learner.correct(forecast([0.7, 0.7], kind)).p_good for kind in (0, 1))
+        apart.append([first[0] - first[1], second[1] - second[0]])
+    assert (np.mean(apart, axis=0) > 0.05).all()
 
 
 def test_a_candidate_that_collapses_is_left_and_the_alarm_says_so() -> None:
@@ -49,17 +51,21 @@ def test_a_better_and_cheaper_newcomer_is_adopted() -> None:
     assert served.share(2, 550) > 0.6
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_judge_that_favours_a_candidate_moves_its_share_only_without_audits(seed: int) -> None:
+def test_a_judge_that_favours_a_candidate_moves_its_share_only_without_audits() -> None:
     quality, favoured = np.array([0.85, 0.75]), np.array([0.0, 0.3])
-    share = {
-        audit: serve(
+
+    def late(audit: float, seed: int) -> tuple[float, float]:
+        """The favoured candidate's share in the end, and what its quality is taken to be."""
+        served = serve(
             700, lambda i, kind: quality, [0.85, 0.75], seed=seed, favoured=favoured, settings=Learning(audit=audit)
-        ).share(1, 500)
-        for audit in (0.0, 0.05)
-    }
-    assert share[0.0] > 0.5
-    assert share[0.05] < 0.1
+        )
+        return served.share(1, 500), served.learner.correct(forecast([0.85, 0.75])).p_good[1]
+
+    without, audited = (np.array([late(audit, s) for s in range(n)]) for audit, n in ((0.0, 2), (0.02, 5)))
+    assert np.median(without[:, 0]) > 0.9
+    assert np.median(audited[:, 0]) < 0.05
+    assert without[:, 1].mean() > 0.88
+    assert audited[:, 1].mean() == pytest.approx(0.75, abs=0.04)
 
 
 def test_regret_is_below_that_of_epsilon_greedy_from_nothing() -> None:

@@ -107,7 +107,7 @@ def test_both_words_give_a_pair_that_weighs_more_the_rarer_it_was_asked_for() ->
     pair = sums(observation(judge=0.8, truth=0.0, weight=0.5, propensity=0.1)).pairs
     error = 0.2 / 0.5 + 0.6
     heard = 5.0 * 0.25 / 0.24
-    np.testing.assert_allclose(pair, [heard, 10 * heard, heard * error, heard * error**2])
+    np.testing.assert_allclose(pair, [heard, 10 * heard, heard * error, heard * error**2, 10.0])
     assert not sums(observation(judge=0.8)).pairs.any()
     assert not sums(observation(truth=0.8)).pairs.any()
 

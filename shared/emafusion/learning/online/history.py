@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emafusion.learning.online.observation import EPOCH, GAMMA
-from emafusion.learning.online.sums import Sums, row_length
+from emafusion.learning.online.sums import PAIRS, Sums, row_length
 
 __all__ = ["History"]
 
@@ -104,7 +104,7 @@ class History:
     def carried(self, row: Array, epochs: int) -> Array:
         """A row as it is to be added to those of an epoch so much later, so that :meth:`now` comes out the same."""
         out = row * self.memory ** (epochs * EPOCH)
-        out[-4:] = row[-4:] * (self.memory**LEANING_MEMORY) ** (epochs * EPOCH)
+        out[-PAIRS:] = row[-PAIRS:] * (self.memory**LEANING_MEMORY) ** (epochs * EPOCH)
         return out
 
     def change(self, candidate: str, epoch: int) -> None:
@@ -143,6 +143,7 @@ class History:
         weight *= since
         slow = (self.memory**LEANING_MEMORY) ** age
         total = weight @ table
-        total[-4:] = slow @ table[:, -4:]
-        total[-5] = (slow * since) @ table[:, -5]
+        total[-PAIRS:] = slow @ table[:, -PAIRS:]
+        heard = -PAIRS - 1
+        total[heard] = (slow * since) @ table[:, heard]
         return np.asarray(total)

@@ -30,9 +30,9 @@ LOW, HIGH = 0.005, 0.995
 SMOOTHING = 0.05
 AUDITS_OF_A_NEWCOMER = 0.3
 """Share of a newcomer's first answers that are audited, shrinking as it becomes known."""
-AUDITS_AT_FIRST, ENOUGH_AUDITS = 9.0, 12.0
-"""Times the usual share of audits that a candidate gets on top at first, shrinking until it has had so many, each
-counted by how much its evidence told: some 30 where a usual judge was heard."""
+MOST_AUDITS, SURE_ENOUGH = 10.0, 0.04
+"""Times the usual share of audits that a candidate gets at first, shrinking with the variance of how far judges favour
+it until that is this one's standard deviation: about a difference of quality that decides between candidates."""
 
 
 class OnlineLearner:
@@ -163,14 +163,15 @@ class OnlineLearner:
     def audit_chance(self, candidate: str, names: tuple[str, ...]) -> float:
         """Probability with which an answer of this candidate is to be audited.
 
-        It starts at several times the setting, and falls to it as it becomes known how far judges favour the candidate;
-        a newcomer's first answers are audited oftener still, for judges alone would take long to make it known.
+        It starts at several times the setting, and falls to it as it becomes known how far judges favour the candidate,
+        which takes longer where they are unfair to it; a newcomer's first answers are audited oftener still, for judges
+        alone would take long to make it known.
         """
         if candidate not in names or not self.settings.audit:
             return self.settings.audit
         posterior, j = self._known(names).posterior, names.index(candidate)
-        unknown = max(1.0 - float(posterior.leaning.audited[j]) / ENOUGH_AUDITS, 0.0)
-        chance = min(self.settings.audit * (1.0 + AUDITS_AT_FIRST * unknown), 1.0)
+        times = float(np.clip(posterior.leaning.variance[j] / SURE_ENOUGH**2, 1.0, MOST_AUDITS))
+        chance = min(self.settings.audit * times, 1.0)
         if candidate in self._newcomers:
             chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH))
         return chance

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.learning.online.sums import Sums, row_length
+from emafusion.learning.online.sums import PAIRS, Sums, row_length
 
 __all__ = ["EPOCH", "GAMMA", "Observation", "sureness"]
 
@@ -84,7 +84,7 @@ class Observation:
         x = self.design()
         known = GAMMA ** (self.tick // EPOCH * EPOCH - self.tick)
         quality, tells = self.as_judged()
-        judged, leaning, pairs = np.zeros(len(x)), 0.0, np.zeros(4)
+        judged, leaning, pairs = np.zeros(len(x)), 0.0, np.zeros(PAIRS)
         if self.truth is None:
             weight = tells * known
             residual = weight * (quality - self.forecast)
@@ -94,7 +94,7 @@ class Observation:
             if self.judge is not None:
                 propensity = min(max(self.propensity, LEAST_PROPENSITY), 1.0)
                 each, error = tells / propensity, quality - self.truth
-                pairs = np.array([each, each / propensity, each * error, each * error**2])
+                pairs = np.array([each, each / propensity, each * error, each * error**2, 1.0 / propensity])
         heard = np.asarray(max(weight / known, LEAST_HEARD))
         parts = (weight * np.outer(x, x), residual * x, judged, np.asarray(leaning), heard, pairs)
         return Sums(*parts).pack()

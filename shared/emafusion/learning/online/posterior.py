@@ -66,7 +66,7 @@ class Posterior:
     @classmethod
     def of(cls, sums: Sums, variance: Array) -> Posterior:
         """From the candidates' sums, and the variance (m,) of their forecasts."""
-        gram, moment, leaning = _without_leaning(sums)
+        gram, moment, leaning = _without_leaning(sums, (SHARED + OWN) * variance)
         p = moment.shape[1]
         relative = np.full(p, IN_CONTEXT**2)
         relative[0], relative[-1] = 1.0, IN_SURENESS**2
@@ -93,12 +93,21 @@ class Posterior:
         return added, left / np.maximum(np.einsum("ji,ji->j", design**2, self.prior), 1e-12)
 
 
-def _without_leaning(sums: Sums) -> tuple[Array, Array, Leaning]:
-    """Gram and moment with judges' leaning integrated out."""
-    leaning = Leaning.of(sums.pairs, NOISE)
+def _without_leaning(sums: Sums, variance: Array) -> tuple[Array, Array, Leaning]:
+    """Gram and moment with judges' leaning integrated out; ``variance`` (m,) is that of the forecasts' levels."""
+    leaning = _leaning(sums, variance)
     prior = NOISE / leaning.variance
     certainty = sums.judged[:, 0] + prior
-    centre = (sums.leaning + prior * leaning.mean) / certainty
+    centre = (sums.leaning + prior * (leaning.mean + leaning.doubt)) / certainty
     moment = sums.moment - sums.judged * centre[:, None]
     gram = sums.gram - sums.judged[:, :, None] * (sums.judged / certainty[:, None])[:, None, :]
     return gram, moment, leaning
+
+
+def _leaning(sums: Sums, variance: Array) -> Leaning:
+    """What audits show, and what verdicts leave to explain beside the forecasts and the answers that are known."""
+    judged = np.maximum(sums.judged[:, 0], 1e-9)
+    known = np.maximum(sums.gram[:, 0, 0] - sums.judged[:, 0], 0.0)
+    level = 1.0 / (1.0 / variance + known / NOISE)
+    expected = level * (sums.moment[:, 0] - sums.leaning) / NOISE
+    return Leaning.of(sums.pairs, NOISE, sums.leaning / judged - expected, level + NOISE / judged)

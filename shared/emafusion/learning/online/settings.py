@@ -22,8 +22,8 @@ class Learning:
         draft is judged like any other, so what is at stake is its cost. Candidates of which little is known get more
         until enough is. 0 switches all exploring off.
     audit
-        Share of requests whose answer is compared with the reference candidate's, to learn how far judges lean; several
-        times that while nothing is known of how far they favour the candidate. 0 switches audits off, and judges are
+        Share of requests whose answer is compared with the reference candidate's, to learn how far judges lean; up to
+        ten times that until it is known how far they favour the candidate. 0 switches audits off, and judges are
         taken nearly at their word.
     memory
         By what the weight of an answer shrinks with each later decision, in (0, 1]; 0.999 looks back about 1,000.

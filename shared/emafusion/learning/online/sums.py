@@ -10,8 +10,9 @@ moment      p              sum of w x (quality - forecast)
 judged      p              the part of sum w x that rests on judges alone
 leaning     1              the part of the first moment that rests on judges alone
 heard       1              sum of the weights of the evidence, each 0.1 at least; nothing is forgotten
-pairs       4              answers with both judge and truth: sum of v, of v / propensity, of v d, of v d^2; v: weight
-                           of the evidence over propensity, d: quality as judged less truth; nothing is forgotten
+pairs       5              answers with both judge and truth: sum of v, of v / propensity, of v d, of v d^2, of
+                           1 / propensity; v: weight of the evidence over propensity, d: quality as judged less truth;
+                           nothing is forgotten
 ==========  =============  ======================================================================================
 """
 
@@ -23,16 +24,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sums", "row_length"]
+__all__ = ["PAIRS", "Sums", "row_length"]
 
 Array = NDArray[np.float64]
 
-_SCALARS = 6
+PAIRS = 5
+"""Sums on the answers of which both a judge and the truth spoke: the last part of a row."""
 
 
 def row_length(p: int) -> int:
     """Length of a row for a design of width ``p``."""
-    return p * (p + 1) // 2 + 2 * p + _SCALARS
+    return p * (p + 1) // 2 + 2 * p + 2 + PAIRS
 
 
 @lru_cache(maxsize=8)
@@ -49,7 +51,7 @@ class Sums:
     gram : (..., p, p)
     moment, judged : (..., p)
     leaning, heard : (...)
-    pairs : (..., 4)
+    pairs : (..., 5)
     """
 
     gram: Array
