@@ -237,7 +237,7 @@ class Attribution:
             If nothing can be learned from it, or the run is unknown.
         """
         decision = self.decision_of(id)
-        key = f"{decision}:{name}" if feedback_id is None else str(feedback_id)
+        key = name if feedback_id is None else str(feedback_id)
         said = value if score is None else score
         if score is None and name in TRUTHS and isinstance(value, (str, int, float)) and not isinstance(value, bool):
             self.fusion.feedback(decision, truth=str(value), key=key)

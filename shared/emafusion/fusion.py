@@ -480,7 +480,7 @@ class Fusion:
         preferred, over
             Names of two candidates that both answered: the answer of the first was the better one.
         key
-            Identity of this piece of feedback; the same key again replaces it.
+            Who or what says it; the same key again, of the same decision, replaces what it said.
 
         Raises
         ------
@@ -491,6 +491,7 @@ class Fusion:
         said = [name for name, value in given.items() if value is not None]
         if len(said) != 1:
             raise ConfigError("feedback is one of score=, thumbs=, truth=, or preferred= with over=")
+        key = None if key is None else f"{decision_id}:{key}"  # the store knows one of each for all decisions
         if preferred is not None or over is not None:
             self._feedback.prefer(decision_id, preferred, over, key)
         elif truth is not None:

@@ -54,7 +54,7 @@ class Steered:
         preferred, over
             Names of two candidates that both answered: the answer of the first was the better one.
         key
-            Identity of this piece of feedback; the same key again replaces it.
+            Who or what says it; the same key again, of the same decision, replaces what it said.
 
         Raises
         ------

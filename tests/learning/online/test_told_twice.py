@@ -61,6 +61,18 @@ def known(one: Fusion, decision: Decision) -> list[Answer]:
     return one.store.answers(decision.id)
 
 
+def test_one_user_may_speak_of_many_decisions_under_one_key(workers: list[Fusion]) -> None:
+    one, _ = workers
+    first, second = asked_both(one), asked_both(one)
+    one.feedback(first.id, thumbs=True, key="u7")
+    one.feedback(second.id, thumbs=False, key="u7")
+    one.feedback(second.id, 0.25, key="u7")
+    assert one.store is not None
+    assert one.store.flush()
+    said = {d["id"]: [f["score"] for f in d["feedbacks"]] for d in one.store.decisions()}
+    assert said == {first.id: [1.0], second.id: [0.25]}
+
+
 def test_a_preference_that_two_processes_and_a_restarted_one_tell_counts_once(url: str, workers: list[Fusion]) -> None:
     one, other = workers
     decision = asked_both(one)
@@ -83,7 +95,7 @@ def test_a_preference_of_another_key_is_another_persons_and_counts(workers: list
         for worker in (one, other):
             worker.feedback(decision.id, preferred="mid", over="small", key=key)
             sums(worker)
-    assert [h.key for h in known(one, decision)[0].hints] == ["u7", "u8"]
+    assert [h.key for h in known(one, decision)[0].hints] == [f"{decision.id}:u7", f"{decision.id}:u8"]
     once = known(one, decision)[0]
     assert once.observation.weight > replace(once, hints=once.hints[:1]).observation.weight
 
@@ -112,7 +124,7 @@ def test_a_score_under_the_same_key_takes_the_preference_back(workers: list[Fusi
     other.feedback(decision.id, 1.0, key="u7")
     sums(other)
     answers = known(one, decision)
-    assert {a.hints for a in answers} == {(Hint("u7", None),)}
+    assert {a.hints for a in answers} == {(Hint(f"{decision.id}:u7", None),)}
     assert {a.seen.truth for a in answers if a.seen.candidate == decision.answered_by} == {1.0}
 
 
