@@ -55,6 +55,8 @@ FAVOURED = ("gemini-1.5-pro", 0.3)
 BEST, CHEAP = ("gpt-4o-2024-05-13", "claude-3-5-sonnet-20240620"), "gpt-4o-mini-2024-07-18"
 PASSES = 3
 """How often the stream of the biased judge is served, each time in a new order: audits are few."""
+DRAWN = 20
+"""Queries between two points of the plot."""
 EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.03, 0.5, 0.3
 """Of the baselines: the best of each on the first half (``--tune``)."""
 
@@ -333,21 +335,21 @@ def plot(results: dict[Any, Any], values: Sequence[float], seeds: Sequence[int],
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    pyplot.rcParams.update({"svg.hashsalt": "emafusion", "svg.fonttype": "none"})
     figure, axes = pyplot.subplots(1, len(values), figsize=(4.2 * len(values), 3.6), squeeze=False)
     for axis, value in zip(axes[0], values):
         for name in ("no learning", *LEARNERS):
-            curves = np.array([results["stationary", value, s]["curves"][name] for s in seeds])
-            (line,) = axis.plot(curves.mean(0), label=name, linewidth=2.2 if name == "EMAFusion" else 1.2)
-            axis.fill_between(
-                np.arange(curves.shape[1]), *np.percentile(curves, (10, 90), axis=0), color=line.get_color(), alpha=0.12
-            )
+            curves = np.array([results["stationary", value, s]["curves"][name][::DRAWN] for s in seeds])
+            at = DRAWN * np.arange(curves.shape[1])
+            (line,) = axis.plot(at, curves.mean(0), label=name, linewidth=2.2 if name == "EMAFusion" else 1.2)
+            axis.fill_between(at, *np.percentile(curves, (10, 90), axis=0), color=line.get_color(), alpha=0.12)
         axis.set_title(f"a good answer is worth {value:g} USD", fontsize=9)
         axis.set_xlabel("queries served")
         axis.axhline(0, color="grey", linewidth=0.6)
     axes[0, 0].set_ylabel("good answers behind the router fitted offline")
     axes[0, 0].legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def tune(stream: Stream, seeds: Sequence[int], console: Console) -> None:
