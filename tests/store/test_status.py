@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from emafusion.store import Store
 from emafusion.store.choices import choices
@@ -153,6 +153,22 @@ def test_the_sums_are_those_of_the_decisions_one_by_one(url: str) -> None:
     assert saved.low < saved.usd < (saved.high or 0.0)
     assert sum(t.decisions for t in found.traffic) == 400
     assert found.health.schema_version >= 2
+
+
+def test_anchors_cost_but_are_no_answers_to_users(url: str) -> None:
+    made = fill(url, 400)
+    asked = [d for d in made if d["id"].endswith("7")]
+    with ExistingStore(url) as store, store.engine.begin() as connection:
+        d = table("decisions")
+        connection.execute(update(d).where(d.c.id.in_([a["id"] for a in asked])).values(anchor=True))
+    found = look(url)
+    assert (found.span.decisions, found.span.anchors) == (400, 40)
+    spent = sum(d["cost_usd"] for d in made)
+    everything = {s.window: s for s in found.spending}["all"]
+    assert everything.usd == pytest.approx(spent)
+    assert found.quality[0].decisions == sum(t.decisions for t in found.traffic) == 360
+    saved = next(s for s in found.savings if s.against == "dearest" and s.window == "all")
+    assert saved.usd == pytest.approx(360 * 1.2 * COST["dear"] - spent)
 
 
 def test_quality_is_the_truth_within_its_interval_and_narrower_with_judges(tmp_path: Path) -> None:

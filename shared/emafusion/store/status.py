@@ -52,7 +52,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How much one candidate answered."""
+    """How much one candidate answered of what users asked."""
 
     candidate: str
     decisions: int
@@ -137,7 +137,7 @@ def _spending(name: str, start: date, spent: Iterable[sums.Spent]) -> Spending:
 def _traffic(spent: Iterable[sums.Spent]) -> list[Traffic]:
     count: dict[str, int] = defaultdict(int)
     usd: dict[str, float] = defaultdict(float)
-    for s in spent:
+    for s in (s for s in spent if not s.anchors):
         count[s.candidate] += s.decisions
         usd[s.candidate] += s.cost_usd
     total = sum(count.values())

@@ -35,10 +35,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Decisions of one day (UTC) that one candidate answered."""
+    """Decisions of one day (UTC) that one candidate answered: those of users, or anchors."""
 
     day: date
     candidate: str
+    anchors: bool
     decisions: int
     cost_usd: float
     judge_cost_usd: float
@@ -46,7 +47,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What one candidate was forecast to cost and achieve, over the decisions of one day that forecast it.
+    """What one candidate was forecast to cost and achieve, over the decisions of one day that forecast it. Anchors
+    cost, but nobody else would have been paid for them.
 
     ``usd`` and ``spent`` are the forecast cost of its call, and what the decision cost; ``_squared`` and ``product``
     are sums of squares and of products.
@@ -78,7 +80,7 @@ class Calls:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A candidate's accepted answers, recent or earlier: what judges believed, what turned out, and the forecast.
+    """A candidate's answers to users, recent or earlier: what judges believed, what turned out, and the forecast.
 
     ``judged*`` are sums of the confidence over all; ``known``, ``truth*``, ``known_*`` over those whose truth is known.
     ``*_residual`` is what was believed, or true, less what was forecast, over those that were forecast.
@@ -138,22 +140,25 @@ def span(connection: Connection) -> Span:
 
 
 def spent(connection: Connection) -> list[Spent]:
-    """By day and candidate."""
-    from sqlalchemy import func, select
+    """By day and candidate, anchors apart."""
+    from sqlalchemy import case, func, select
 
     d = table("decisions")
-    day = func.date(d.c.created_at)
+    day, anchors = func.date(d.c.created_at), case((d.c.anchor.is_(True), 1), else_=0)
     rows = connection.execute(
-        select(day, d.c.answered_by, func.count(), func.sum(d.c.cost_usd), func.sum(d.c.judge_cost_usd)).group_by(
-            day, d.c.answered_by
-        )
+        select(
+            day, d.c.answered_by, anchors, func.count(), func.sum(d.c.cost_usd), func.sum(d.c.judge_cost_usd)
+        ).group_by(day, d.c.answered_by, anchors)
     )
-    return [Spent(_day(when), name, n, float(usd), float(judges)) for when, name, n, usd, judges in rows]
+    return [
+        Spent(_day(when), name, bool(anchor), n, float(usd), float(judges))
+        for when, name, anchor, n, usd, judges in rows
+    ]
 
 
 def expected(connection: Connection) -> list[Expected]:
     """By day and candidate."""
-    from sqlalchemy import func, select
+    from sqlalchemy import case, func, select
 
     d = table("decisions")
     each, number = _forecasts(connection)
@@ -161,7 +166,7 @@ def expected(connection: Connection) -> list[Expected]:
         func.date(d.c.created_at).label("day"),
         each.c.key.label("candidate"),
         number("p_good").label("p"),
-        number("cost_usd").label("usd"),
+        case((d.c.anchor.is_(True), 0.0), else_=number("cost_usd")).label("usd"),
         d.c.cost_usd.label("spent"),
     )
     # The offset keeps SQLite from reading every number again at each place where it is used.
@@ -236,6 +241,7 @@ def told(connection: Connection, newest: int) -> list[Told]:
         .select_from(
             d.outerjoin(known, known.c.decision_id == d.c.id).outerjoin(each, and_(each.c.key == d.c.answered_by))
         )
+        .where(d.c.anchor.is_not(True))
         .group_by(d.c.answered_by, recent)
     )
     return [Told(name, bool(new), *sums) for name, new, *sums in rows]
