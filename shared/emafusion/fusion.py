@@ -257,32 +257,21 @@ class Fusion:
 
     # -- candidates that come and go ---------------------------------------------------------------------------
 
-    def add_candidate(self, candidate: Any, *, anchors: int = 0, ask: Ask | None = None) -> str:
+    def add_candidate(self, candidate: Any) -> str:
         """Choose among one more from the next request on; returns its name.
 
-        A router that was fitted without it forecasts it by its price and the kind of question until more is known.
-
-        Parameters
-        ----------
-        anchors, ask
-            As for :meth:`place_candidate`, once it is there; by default nothing is asked.
+        A router that was fitted without it forecasts it by its price and the kind of question until more is known, or
+        :meth:`place_candidate` has placed it.
 
         Raises
         ------
         ConfigError, PriceError
-            If its name is taken, its price is unknown, or the anchors cannot be asked.
+            If its name is taken, or its price is unknown.
         """
-        self.check_anchors(anchors)
-        if anchors and ask is None:
-            raise ConfigError(f"anchors={anchors}: give ask=, which puts a text to the candidate of a name")
-        new = self._resolved(candidate)
         with self._lock:
-            pool = Pool([*self.pool, new])
+            pool = Pool([*self.pool, self._resolved(candidate)])
             self._change(pool)
-        name = pool.names[-1]
-        if ask is not None:
-            self.place_candidate(name, anchors, ask)
-        return name
+        return pool.names[-1]
 
     def place_candidate(self, name: str, anchors: int, ask: Ask) -> None:
         """Put stored questions to a candidate, and have learning place it by its answers. What fails is a warning.

@@ -25,7 +25,7 @@ from emafusion.judges.hearing import Hearing
 from emafusion.judges.panel import Panel
 from emafusion.policies.base import Policy, Terms
 from emafusion.policies.exploring import Explorer, Opening
-from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try, ending
 from emafusion.policies.staying import better_than_staying
 from emafusion.routers.base import Router
 from emafusion.routers.slow import SlowClassifier
@@ -160,9 +160,7 @@ class Engine:
     def _committed(self, request: Request, move: Try) -> Accept | Abstain:
         """The end of a request whose answer was to be accepted whatever it says: it may be marked all the same."""
         name, least = move.candidates[0], float(getattr(self.policy, "abstain_below", 0.0))
-        if least and request.belief.confidence(name) < least:
-            return Abstain(name, f"{move.reason}; its confidence is below {least:.2f}, so it is not to be trusted")
-        return Accept(name, move.reason)
+        return ending(name, move.reason, request.belief.confidence(name), least)
 
     # -- beginning ---------------------------------------------------------------------------------------------
 

@@ -24,6 +24,11 @@ def sigmoid(z: NDArray[Any]) -> Array:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(z, dtype=np.float64))), dtype=np.float64)
 
 
+def normal_cdf(z: NDArray[Any]) -> Array:
+    """The normal distribution function, to three digits; several times as fast as an exact one."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z * z * z))), dtype=np.float64)
+
+
 def log_losses(p: NDArray[Any], scores: NDArray[Any]) -> Array:
     """Mean log loss of each candidate's (n, m) forecasts over its known scores; NaN where none is known."""
     clipped = np.clip(p, 1e-3, 1.0 - 1e-3)

@@ -20,7 +20,7 @@ from emafusion.estimators.shared_difficulty import logit, sigmoid
 from emafusion.estimators.solvability import Solvability
 from emafusion.judges.panel import Belief
 from emafusion.policies.base import Terms
-from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try, ending
 from emafusion.policies.trade_off import Curve
 
 __all__ = ["ACCEPT", "CHECK", "FINAL", "KINDS", "NOTHING", "AutoMix", "AutoMixPolicy", "Kind", "Ladder"]
@@ -281,7 +281,4 @@ class AutoMixPolicy:
         return self._accept(belief, max(answered, key=belief.confidence), "the best answer of those at hand")
 
     def _accept(self, belief: Belief, name: str, reason: str) -> Accept | Abstain:
-        confidence = belief.confidence(name)
-        if confidence < self.abstain_below:
-            return Abstain(name, f"{reason}; its confidence {confidence:.2f} is below {self.abstain_below:.2f}")
-        return Accept(name, reason)
+        return ending(name, reason, belief.confidence(name), self.abstain_below)

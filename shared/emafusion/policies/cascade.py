@@ -16,7 +16,7 @@ from emafusion.estimators.beliefs import Array, Evidence, IntArray
 from emafusion.estimators.shared_difficulty import sigmoid
 from emafusion.judges.panel import Belief, Panel
 from emafusion.policies.base import Terms
-from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try
+from emafusion.policies.moves import Abstain, Accept, Ask, Move, Try, ending
 from emafusion.policies.planning import DEPTH, STOP, WIDTH, Plan, plan, worth
 from emafusion.policies.problem import Problem
 
@@ -262,6 +262,4 @@ class CascadeRouting:
         if peers:
             reason += f", {' and '.join(peers)} agree{'s' if len(peers) == 1 else ''}"
         reason += "; no further call is worth its cost"
-        if confidence < self.abstain_below:
-            return Abstain(name, f"{reason}; below {self.abstain_below:.2f}, so it is marked as not to be trusted")
-        return Accept(name, reason)
+        return ending(name, reason, confidence, self.abstain_below)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Abstain", "Accept", "Ask", "Move", "Try"]
+__all__ = ["Abstain", "Accept", "Ask", "Move", "Try", "ending"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,14 @@ class Abstain:
 
     candidate: str
     reason: str = ""
+
+
+def ending(candidate: str, reason: str, confidence: float, abstain_below: float) -> Accept | Abstain:
+    """Hand the answer over, marked where its confidence is below ``abstain_below``."""
+    if confidence >= abstain_below:
+        return Accept(candidate, reason)
+    low = f"its confidence {confidence:.2f} is below {abstain_below:.2f}, so it is marked as not to be trusted"
+    return Abstain(candidate, f"{reason}; {low}")
 
 
 Move: TypeAlias = Try | Ask | Accept | Abstain

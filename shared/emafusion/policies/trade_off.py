@@ -106,13 +106,12 @@ class TradeOff:
 
     def __init__(self, pool: Pool, curve: Curve | None = None, *, before: TradeOff | None = None) -> None:
         self.pool, self.curve = pool, curve
-        self._dearest = pool.dearest
         self._pacers: dict[float, Pacer] = {} if before is None else dict(before._pacers)
         self._floors: dict[tuple[float, str], Terms] = {}
         self._lock = threading.Lock()
 
     def terms(self, objective: Objective, prompt_tokens: int = 750) -> Terms:
-        reference = objective.reference or self._dearest
+        reference = objective.reference or self.pool.dearest
         if objective.usd_value is not None:
             return self._guarded(Terms(objective.usd_value, reference=reference))
         if objective.usd_per_query is not None:

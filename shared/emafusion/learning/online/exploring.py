@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emafusion.estimators.scales import normal_cdf
 from emafusion.learning.online.settings import Learning
 
 __all__ = ["ENOUGH", "Chosen", "Standing", "best_probabilities", "choose", "propensities"]
@@ -66,7 +67,7 @@ def best_probabilities(mean: Array, sd: Array) -> Array:
     sd = np.maximum(sd, 1e-9)
     points = mean[:, None] + sd[:, None] * _GRID  # (m, g)
     z = (points[:, :, None] - mean) / sd  # (m, g, m): against each other one
-    below = 0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z * z * z)))  # the normal distribution, to three digits
+    below = normal_cdf(z)
     below[np.arange(len(mean)), :, np.arange(len(mean))] = 1.0
     found = (below.prod(axis=2) * _MASS).sum(axis=1)
     return np.asarray(found / found.sum())

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emafusion.estimators.scales import normal_cdf
+
 __all__ = ["Leaning"]
 
 Array = NDArray[np.float64]
@@ -73,7 +75,7 @@ class Leaning:
         mean = (belief * means).sum(0)
         variance = (belief * (left + (means - mean) ** 2)).sum(0)
         unfair, sd = means[-1], np.sqrt(left[-1])
-        doubt = belief[-1] * _below(unfair / sd) * sd
+        doubt = belief[-1] * normal_cdf(unfair / sd) * sd
         return cls(mean, variance, doubt)
 
 
@@ -98,8 +100,3 @@ def _belief(told: Array, precision: Array, common: float, own: Array) -> Array:
     fit = np.log(BELIEF)[:, None] - 0.5 * (np.log1p(own * precision) + unlikely)
     belief = np.exp(fit - fit.max(0))
     return np.asarray(belief / belief.sum(0))
-
-
-def _below(z: Array) -> Array:
-    """The normal distribution function, to three digits."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.7978845608 * (z + 0.044715 * z * z * z))))
