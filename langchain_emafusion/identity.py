@@ -26,6 +26,7 @@ def identity_of(llm: ChatEMAFusion) -> dict[str, Any]:
                 "price": None if c.price is None else [c.price.input, c.price.output, c.price.cached_input],
                 "limits": [c.context_window, c.max_output_tokens],
                 "abilities": None if c.abilities is None else sorted(c.abilities),
+                "strength": [c.ability, c.rating],
                 "settings": _digest(_settings(c.model)),
             }
             for c in fusion.pool

@@ -13,6 +13,7 @@ from llama_index.core.llms.llm import LLM
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError
 from emafusion.pricing import list_price
+from emafusion.ratings import known_rating
 
 __all__ = ["calls_functions", "metadata_of", "resolve"]
 
@@ -70,14 +71,16 @@ def resolve(candidate: Candidate) -> Candidate:
             "is not a LlamaIndex LLM; give an LLM object, a string 'provider:model', or a Candidate around either"
         )
     metadata = metadata_of(model)
-    name = candidate.name or _name_of(model, metadata)
+    own = _name_of(model, metadata)
+    name = candidate.name or own
     return candidate.named(
         model=model,
         name=name,
-        price=candidate.price or _price_of(model, _name_of(model, metadata) or name),
+        price=candidate.price or _price_of(model, own or name),
         context_window=candidate.context_window or _context_window(metadata),
         max_output_tokens=candidate.max_output_tokens or _output_limit(model, metadata),
         abilities=candidate.abilities if candidate.abilities is not None else _abilities(model),
+        rating=candidate.rating if candidate.rating is not None or own is None else known_rating(own),
     )
 
 

@@ -15,7 +15,7 @@ CORE = ROOT / "shared" / "emafusion"
 ADAPTERS = ("langchain_emafusion", "llamaindex_emafusion")
 
 FLOORS: list[set[str]] = [
-    {"_version", "types", "errors", "config", "tokens", "asked", "pricing", "log", "call_ids"},
+    {"_version", "types", "errors", "config", "tokens", "asked", "pricing", "ratings", "log", "call_ids"},
     {"encoders", "taxonomy", "estimators", "answers", "judges"},
     {"routers", "policies"},
     {"engine"},

@@ -71,7 +71,11 @@ class Candidate:
         other media are taken from what the framework knows of the model, else refused only when another candidate says
         that it can.
     ability
-        Rough strength in [0, 1] where you know it, used while there are no outcomes; by default from the price.
+        Rough strength in [0, 1] where you know it, used while there are no outcomes; by default from the rating, and
+        where there is none from the price.
+    rating
+        Points on the scale of a public leaderboard (:mod:`emafusion.ratings`), by which candidates are compared while
+        there are no outcomes; looked up by the model's name where not given.
     """
 
     model: Any
@@ -81,6 +85,7 @@ class Candidate:
     max_output_tokens: int | None = None
     abilities: frozenset[str] | None = None
     ability: float | None = None
+    rating: float | None = None
 
     def __post_init__(self) -> None:
         if self.price is not None and not isinstance(self.price, Price):
@@ -89,6 +94,8 @@ class Candidate:
             object.__setattr__(self, "abilities", frozenset(self.abilities))
         if self.ability is not None and not 0.0 <= self.ability <= 1.0:
             raise ConfigError(f"candidate {self.name or self.model!r}: ability must be in [0, 1], got {self.ability!r}")
+        if self.rating is not None and not math.isfinite(self.rating):
+            raise ConfigError(f"candidate {self.name or self.model!r}: rating must be finite, got {self.rating!r}")
 
     def named(self, **changes: Any) -> Candidate:
         """A copy with some fields changed."""

@@ -13,6 +13,7 @@ from emafusion.clients.openai import OpenAIModel, OpenAITransport, resolve
 from emafusion.clients.wire import from_wire, query_of, to_wire
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError
+from emafusion.ratings import known_rating
 from emafusion.types import Call, Message, Reply, ToolCall
 from tests.loopback import LoopbackModel, LoopbackServer
 
@@ -267,6 +268,7 @@ def test_a_string_becomes_a_model_with_its_name_and_list_price() -> None:
 def test_a_given_name_and_price_win() -> None:
     found = resolve(Candidate("gpt-4o-mini@http://localhost:8000/v1", name="mine", price=Price(1, 2)))
     assert (found.name, found.price) == ("mine", Price(1, 2))
+    assert found.rating == known_rating("gpt-4o-mini")  # by its model, not by what it is called here
     assert found.model.base_url == "http://localhost:8000/v1"
 
 

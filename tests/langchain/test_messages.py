@@ -18,6 +18,7 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 
 from emafusion.config import Candidate, Price
+from emafusion.ratings import known_rating
 from emafusion.types import Message, ToolCall, Usage
 from langchain_emafusion import ChatEMAFusion, resolve
 from langchain_emafusion.messages import core_messages, langchain_messages, reply_of
@@ -183,3 +184,11 @@ def test_a_providers_built_in_tool_passes_as_it_is() -> None:
     assert tool_specs([built_in]) == [built_in]
     with pytest.raises(ValueError, match="Unsupported"):
         tool_specs([{"no": "tool"}])
+
+
+def test_a_candidate_is_rated_by_its_model_and_not_by_what_it_is_called(server: LoopbackServer) -> None:
+    price = Price(input=1, output=1)
+    known = resolve(Candidate(client(server, "gpt-4o-mini"), name="small", price=price))
+    assert known.rating == known_rating("gpt-4o-mini") is not None
+    assert resolve(Candidate(client(server, "m"), price=price)).rating is None
+    assert resolve(known.named(rating=1000.0)).rating == 1000.0

@@ -11,6 +11,7 @@ from llama_index.llms.openai import OpenAI
 
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError, NoCandidateFits, PriceError
+from emafusion.ratings import known_rating
 from llamaindex_emafusion.resolve import calls_functions, resolve
 from llamaindex_emafusion.testing import add
 from tests.llamaindex.conftest import Clients
@@ -24,12 +25,13 @@ def test_a_known_models_name_price_and_limits_are_filled_in() -> None:
     assert (made.name, made.context_window, made.max_output_tokens) == ("gpt-4o-mini", 128_000, 300)
     assert made.price is not None
     assert (made.price.input, made.price.output) == (0.15, 0.6)
+    assert made.rating == known_rating("gpt-4o-mini") is not None
     assert made.abilities is None  # what it cannot do is not known
 
 
 def test_what_the_user_gave_stays() -> None:
     model = OpenAI(model="gpt-4o-mini", api_key="none")
-    given = Candidate(model, name="mini", price=FREE, context_window=10, max_output_tokens=5, abilities=frozenset())
+    given = Candidate(model, "mini", FREE, context_window=10, max_output_tokens=5, abilities=frozenset(), rating=1000.0)
     assert resolve(given) == given
 
 

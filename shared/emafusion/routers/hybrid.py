@@ -17,6 +17,7 @@ from emafusion.errors import ArtefactError
 from emafusion.estimators.beliefs import Array
 from emafusion.routers.artefact import RoutingModel
 from emafusion.routers.prior import TYPICAL_OUTPUT_TOKENS
+from emafusion.routers.shipped import shipped_spread, shipped_suitability
 from emafusion.routers.slow import fused_labels
 from emafusion.taxonomy.classifier import TaxonomyClassifier
 from emafusion.taxonomy.labels import AXES
@@ -24,21 +25,6 @@ from emafusion.taxonomy.suitability import Suitability
 from emafusion.types import Forecast, Query, Usage
 
 __all__ = ["HybridRouter", "TaxonomyRouter"]
-
-UNFITTED_SPREAD = 0.15
-"""Standard deviation of a shipped forecast: a judgement."""
-
-
-def shipped_suitability(pool: Pool) -> Suitability:
-    """Phi before any outcome: abilities from prices, difficulties from the taxonomy."""
-    typical = np.array([pool.price(n).cost(Usage(750, 250)) for n in pool.names])
-    known = {n: _logit(c.ability) for n in pool.names if (c := pool[n]).ability is not None}
-    return Suitability().prior(pool.names, np.log(np.maximum(typical, 1e-12)), abilities=known)
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, 0.01), 0.99)
-    return float(np.log(p / (1 - p)))
 
 
 def call_costs(pool: Pool, query: Query, output_tokens: Array) -> tuple[float, ...]:
@@ -53,7 +39,7 @@ def call_costs(pool: Pool, query: Query, output_tokens: Array) -> tuple[float, .
 
 
 class TaxonomyRouter:
-    """The router before any outcome: what kind of query is this, and how do models of that price fare with it?
+    """The router before any outcome: what kind of query is this, and how do such models fare with it?
 
     Parameters
     ----------
@@ -67,6 +53,7 @@ class TaxonomyRouter:
     def __init__(self, pool: Pool, *, encoder: Encoder | None = None, suitability: Suitability | None = None) -> None:
         self.pool, self._encoder = pool, encoder
         self.suitability = suitability or shipped_suitability(pool)
+        self._spread = shipped_spread(pool)
         self._classifier: TaxonomyClassifier | None = None
 
     @property
@@ -79,12 +66,12 @@ class TaxonomyRouter:
     def forecast(self, query: Query) -> Forecast:
         vectors = self.classifier.encoder.encode([query.text])
         labels = fused_labels(self.classifier.classify([query.text], vectors)[0], query)
-        p, sd = self.suitability.predict(labels.categories()[None])
+        p, _ = self.suitability.predict(labels.categories()[None])
         tokens = np.full(len(self.pool), TYPICAL_OUTPUT_TOKENS)
         return Forecast(
             candidates=self.pool.names,
             p_good=tuple(p[0].tolist()),
-            spread=tuple(np.hypot(sd[0], UNFITTED_SPREAD).tolist()),
+            spread=tuple(self._spread.tolist()),
             cost_usd=call_costs(self.pool, query, tokens),
             output_tokens=tuple(tokens.tolist()),
             familiarity=labels.familiarity,
@@ -129,6 +116,7 @@ class HybridRouter:
         self._usd_out = np.array([pool.price(n).output for n in pool.names])
         self.classifier = TaxonomyClassifier(encoder=encoder)
         self._shipped = None if self._known.all() else shipped_suitability(pool)
+        self._spread = shipped_spread(pool)
 
     def forecast(self, query: Query) -> Forecast:
         vectors = np.asarray(self.encoder.encode([query.text]), dtype=np.float32)
@@ -137,9 +125,9 @@ class HybridRouter:
         known = self.model.forecaster.predict([query.text], vectors, categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
         if self._shipped is not None:
-            shipped_p, shipped_sd = self._shipped.predict(categories)
+            shipped_p, _ = self._shipped.predict(categories)
             p = np.where(self._known, p, shipped_p[0])
-            sd = np.where(self._known, sd, np.hypot(shipped_sd[0], UNFITTED_SPREAD))
+            sd = np.where(self._known, sd, self._spread)
         if not np.isfinite(tokens).all():
             tokens = np.where(np.isfinite(tokens), tokens, self._usual(tokens))
         tokens = np.maximum(tokens, 1.0)
