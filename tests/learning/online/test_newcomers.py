@@ -108,3 +108,17 @@ def test_anchors_are_those_that_tell_most_and_the_first_where_nothing_tells_them
     assert sum(a.text.startswith("hard") for a in chosen) >= 4  # one, if they were drawn
     assert choose(mixed, pool("a", "b", "new"), "new", 10) == mixed[:10]
     assert choose(mixed[:3], pool("a", "b", "c", "new"), "new", 10) == mixed[:3]
+
+
+def test_anchors_are_questions_whose_accepted_answer_is_likely_and_else_the_likeliest() -> None:
+    known = dict.fromkeys(("a", "b", "c"), 0.8)
+    likely = [Anchor(f"likely {i}", None, "1", 0.9, known) for i in range(12)]
+    told = [Anchor("told", "1", None, 0.0, known)]  # its accepted answer was wrong, its true one is known
+    doubtful = [Anchor(f"doubtful {i}", None, "1", 0.5 + 0.01 * i, known) for i in range(30)]
+    mixed = [*doubtful, *likely, *told]
+    chosen = choose(mixed, pool("a", "b", "c", "new"), "new", 10)
+    assert {a.text.split()[0] for a in chosen} <= {"likely", "told"}
+    assert {a.text for a in choose(mixed, pool("a", "b", "c", "new"), "new", 14)} == {
+        *(a.text for a in [*likely, *told]),
+        "doubtful 29",
+    }

@@ -29,6 +29,9 @@ FEWEST_KNOWN = 3
 """Known candidates from which on their outcomes show kinds of difficulty."""
 TYPICAL = Usage(750, 250)
 """A call by which candidates' prices are compared, in tokens."""
+LIKELY = 0.85
+"""Probability that an accepted answer is right from which on agreement with it is nearly as good as the truth; below, a
+grade tells ever less, and it would count as much."""
 UNGRADABLE = ("text", "none")
 """Kinds of answer that cannot be told from another by their words."""
 
@@ -54,6 +57,11 @@ class Anchor:
     accepted: str | None
     right: float
     scores: Mapping[str, float]
+
+    @property
+    def sure(self) -> float:
+        """Probability that what answers are compared with is right."""
+        return self.right if self.truth is None else 1.0
 
     def grade(self, response: str, author: str, forecast: Forecast) -> float | None:
         """What an answer is worth: 0 or 1 where the truth is known, else by whether it agrees with the accepted one,
@@ -104,8 +112,11 @@ def _anchor(decision: Mapping[str, Any]) -> Anchor:
 def choose(anchors: Sequence[Anchor], pool: Pool, newcomer: str, count: int) -> list[Anchor]:
     """``count`` of these, or all where there are fewer, in the order in which they tell most of a newcomer.
 
-    With fewer than three candidates known nothing tells the questions apart; then they are the first.
+    They are chosen among those whose answer is known or likely, or, where those are too few, are the likeliest. With
+    fewer than three candidates known nothing tells the questions apart; then they are the first.
     """
+    likely = [a for a in anchors if a.sure >= LIKELY]
+    anchors = likely if len(likely) >= count else sorted(anchors, key=lambda a: -a.sure)[:count]
     if len(anchors) <= count:
         return list(anchors)
     names = [n for n in pool.names if n != newcomer and any(n in a.scores for a in anchors)]
