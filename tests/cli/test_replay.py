@@ -50,6 +50,16 @@ def test_a_replay_needs_no_scores_answers_tasks_or_references(
     assert "accuracy" not in said
 
 
+def test_without_a_router_a_log_is_replayed_as_on_the_first_day(held_out: list[dict[str, Any]], tmp_path: Path) -> None:
+    written = {}
+    for name, lines in (("scored", held_out), ("bare", bare(held_out))):
+        out = tmp_path / f"{name}.out"
+        said = succeeded("replay", write(tmp_path / name, lines), "--usd-value", "0.005", "--decisions", out)
+        assert (said["queries"], said["router"], said["warnings"]) == (len(held_out), None, 0)
+        written[name] = out.read_text(encoding="utf-8")
+    assert written["scored"] == written["bare"]
+
+
 def test_scores_change_no_decision(router: Path, held_out: list[dict[str, Any]], tmp_path: Path) -> None:
     written = {}
     for name, lines in (("scored", held_out), ("bare", bare(held_out))):
@@ -165,6 +175,8 @@ def test_automix_needs_a_router_that_holds_it(router: Path, held_out: list[dict[
     log = write(tmp_path / "log.jsonl", held_out)
     options = ("--router", router, "--decisions", tmp_path / "out.jsonl")
     assert "--policy automix" in complaint("replay", log, *options, "--policy", "automix")
+    unfitted = ("--decisions", tmp_path / "out.jsonl", "--policy", "automix")
+    assert "--policy automix is fitted from a log: give --router" in complaint("replay", log, *unfitted)
     assert "--policy 'best' is not known" in complaint("replay", log, *options, "--policy", "best")
     assert "--policy 'auto' is not known" in complaint("fit", log, "-o", tmp_path / "r.json", "--policy", "auto")
     assert "--floors is for the cascade" in complaint("evaluate", log, "--policy", "automix", "--floors", "20")

@@ -1,9 +1,10 @@
-"""``emafusion replay``: a fitted router, through the engine, over recorded responses."""
+"""``emafusion replay``: a fitted router, or none yet, through the engine, over recorded responses."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
     from emafusion.assembly import PolicyName
     from emafusion.evaluation.replay import Replayed
     from emafusion.fusion import Fusion
+    from emafusion.log import LoggedQuery
 
 __all__ = ["replay"]
 
 
 def replay(
     log: Annotated[Path, typer.Argument(help="Outcome log with recorded responses, .jsonl or .jsonl.gz.")],
-    router: Annotated[Path, typer.Option(help="Router that `emafusion fit` wrote.")],
     decisions: Annotated[Path, typer.Option(help="Where to write one decision a line.")],
+    router: Annotated[
+        Path | None, typer.Option(help="Router that `emafusion fit` wrote; by default none, as on the first day.")
+    ] = None,
     usd_per_query: UsdPerQuery = None,
     usd_value: UsdValue = None,
     quality_floor: QualityFloor = None,
@@ -47,10 +51,11 @@ def replay(
     from emafusion.log import read_log
 
     objective = objective_of(usd_per_query, usd_value, quality_floor)
-    fusion = serving(router, check_policy(policy))
+    fusion = None if router is None else serving(router, check_policy(policy))
     with progress_bar() as report:
         report("reading the log", 0.0)
         entries = read_log(log)
+        fusion = fusion or unfitted(entries, check_policy(policy))
         check_candidates(log, entries, fusion.pool.names)
         done: list[Replayed] = []
         with decisions.open("w", encoding="utf-8") as file:
@@ -58,7 +63,8 @@ def replay(
                 file.write(json.dumps(one.as_dict(), ensure_ascii=False) + "\n")
                 done.append(one)
                 report("replaying", len(done) / len(entries))
-    content = {"log": str(log), "router": str(router), "decisions": str(decisions), "objective": objective.as_dict()}
+    used = None if router is None else str(router)
+    content = {"log": str(log), "router": used, "decisions": str(decisions), "objective": objective.as_dict()}
     content |= summary(done)
     show(content, as_json=as_json, tables=lambda console: _tables(console, content))
 
@@ -72,6 +78,28 @@ def serving(router: Path, policy: PolicyName = "auto") -> Fusion:
     model = load_router(router)
     candidates = [Candidate(name, name=name, price=model.prices[name]) for name in model.candidates]
     return Fusion(candidates, router=model, judges=(), policy=policy, encoder=encoder_of(model, router))
+
+
+def unfitted(entries: Sequence[LoggedQuery], policy: PolicyName = "auto") -> Fusion:
+    """A fusion over the candidates of a log as it is before any outcome: of the log only the prices are known.
+
+    Raises
+    ------
+    ConfigError
+        If the policy is one that has to be fitted.
+    """
+    from emafusion.config import Candidate
+    from emafusion.errors import ConfigError
+    from emafusion.fusion import Fusion
+    from emafusion.learning.table import infer_price, tabulate
+
+    if policy.startswith("automix"):
+        raise ConfigError(
+            f"--policy {policy} is fitted from a log: give --router, as `emafusion fit --policy` wrote it"
+        )
+    table = tabulate(entries)
+    candidates = [Candidate(name, name=name, price=infer_price(table, name)) for name in table.candidates]
+    return Fusion(candidates, judges=(), policy=policy)
 
 
 def summary(done: list[Replayed]) -> dict[str, Any]:
