@@ -55,6 +55,8 @@ FAVOURED = ("gemini-1.5-pro", 0.3)
 BEST, CHEAP = ("gpt-4o-2024-05-13", "claude-3-5-sonnet-20240620"), "gpt-4o-mini-2024-07-18"
 PASSES = 3
 """How often the stream of the biased judge is served, each time in a new order: audits are few."""
+ANCHORS = 20
+"""Questions that a newcomer may be asked before it serves."""
 DRAWN = 20
 """Queries between two points of the plot."""
 EPSILON, LINUCB_ALPHA, PARETO_ALPHA = 0.03, 0.5, 0.3
@@ -68,8 +70,8 @@ def reduction() -> Reduction:
     return Reduction.of(default_encoder())
 
 
-def ours(world: World, **given: Any) -> Ours:
-    return Ours(reduction(), Learning(**{"audit": world.audit, **given}), world.seed)
+def ours(world: World, anchors: int = 0, **given: Any) -> Ours:
+    return Ours(reduction(), Learning(**{"audit": world.audit, **given}), world.seed, anchors=anchors)
 
 
 def epsilon_greedy(world: World, epsilon: float = EPSILON) -> EpsilonGreedy:
@@ -147,10 +149,16 @@ def collapse(stream: Stream, value: float, seed: int) -> dict[str, Any]:
 
 
 def with_newcomer(stream: Stream) -> Stream:
-    """The stream with a further candidate: right where either of the two best is, at half a cheap one's price."""
+    """The stream with a further candidate: right where either of the two best is, at half a cheap one's price.
+
+    Nobody has rated it: before any answer it is what its price makes of it.
+    """
     places = np.append(np.arange(len(stream.names)), stream.names.index(CHEAP))
     wider = stream.columns(places)
     wider.score[:, -1] = np.max([stream.score[:, stream.names.index(name)] for name in BEST], axis=0)
+    right = np.where(stream.score[:, stream.names.index(BEST[0])] > 0.5, *(stream.names.index(name) for name in BEST))
+    wider.label[:, -1] = stream.label[np.arange(len(stream)), right]
+    wider.shipped[:, -1], wider.shipped_spread[:, -1] = stream.newcomer, stream.newcomer_spread
     for halved in (wider.cost, wider.shipped_cost, wider.fitted_cost):
         halved[:, -1] /= 2.0
     return Stream(**{**vars(wider), "names": (*stream.names, "newcomer")})
@@ -162,7 +170,12 @@ def newcomer(stream: Stream, value: float, seed: int) -> dict[str, Any]:
     world = World.draw(with_newcomer(stream), value, seed, 0.01, {}).joined(at)
     j = len(world.stream.names) - 1
     out: dict[str, Any] = {}
-    learners: dict[str, Make] = {"EMAFusion": ours, "paretobandit": pareto, "LinUCB": linucb}
+    learners: dict[str, Make] = {
+        "EMAFusion": ours,
+        f"EMAFusion, {ANCHORS} anchors": partial(ours, anchors=ANCHORS),
+        "paretobandit": pareto,
+        "LinUCB": linucb,
+    }
     for name, make in learners.items():
         picks = serve(world, make(world))
         share = np.convolve(picks[at:] == j, np.full(RECENT, 1 / RECENT), "valid")
@@ -372,6 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="an outcome log with scores and costs")
     parser.add_argument("--half", type=int, choices=(0, 1), default=1, help="which half to serve")
+    parser.add_argument("--unrated", action="store_true", help="as if no candidate were on a public leaderboard")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first-seed", type=int, default=100)
     parser.add_argument("--values", type=float, nargs="+", default=list(VALUES), help="worths of a good answer, USD")
@@ -383,7 +397,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tune", action="store_true", help="show the baselines' regret over their settings instead")
     options = parser.parse_args(arguments)
     progress = Console(stderr=True)
-    stream = streams(options.data, options.cache, log=progress.print)[options.half]
+    stream = streams(options.data, options.cache, rated=not options.unrated, log=progress.print)[options.half]
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     if options.tune:
         logging.disable(logging.WARNING)

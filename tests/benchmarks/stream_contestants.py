@@ -9,12 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emafusion.config import Candidate, Pool, Price
 from emafusion.learning.online.drift import DriftWatch
-from emafusion.learning.online.evidence import verdict_evidence
+from emafusion.learning.online.evidence import log_odds, probability, verdict_evidence
 from emafusion.learning.online.exploring import choose, propensities
 from emafusion.learning.online.learner import OnlineLearner
+from emafusion.learning.online.newcomers import LOOKED_AT, Anchor
+from emafusion.learning.online.newcomers import choose as choose_anchors
 from emafusion.learning.online.observation import Observation
 from emafusion.learning.online.reduction import Reduction
+from emafusion.learning.online.rewards import agreement_truth
 from emafusion.learning.online.settings import Learning
 from tests.benchmarks.stream_data import Stream
 
@@ -143,18 +147,28 @@ class Fixed:
 
 
 class Ours:
-    """The online learner over the shipped forecast, exploring included."""
+    """The online learner over the shipped forecast, exploring included.
 
-    def __init__(self, reduction: Reduction, settings: Learning, seed: int, *, fitted: bool = False) -> None:
+    A candidate that joins late is placed by its answers to so many ``anchors``, chosen and graded as
+    :mod:`emafusion.learning.online.newcomers` does it.
+    """
+
+    def __init__(
+        self, reduction: Reduction, settings: Learning, seed: int, *, fitted: bool = False, anchors: int = 0
+    ) -> None:
         self.learner = OnlineLearner(settings, reduction=reduction)
         self.watch = DriftWatch(active=settings.drift)
-        self.rng, self.fitted = np.random.default_rng(seed + 20_000), fitted
+        self.rng, self.fitted, self.anchors = np.random.default_rng(seed + 20_000), fitted, anchors
         self.alarms: list[Any] = []
         self.audited = 0
+        self._served: list[tuple[int, int, float]] = []
+        """Query, who answered it, and the probability that the answer is good, once heard."""
 
     def choose(self, world: World, i: int) -> int:
         late = world.arrival
         absent = late[0] if late and i < late[1] else None
+        if late and i == late[1] and self.anchors:
+            self._place(world, *late)
         self._before = world.stream.forecast(i, fitted=self.fitted, without=absent)
         self._after = self.learner.correct(self._before)
         names = self._before.candidates
@@ -171,6 +185,8 @@ class Ours:
         chance = self.learner.audit_chance(name, names)
         audited = bool(world.audits[i] < chance)
         self.audited += audited
+        right = probability(log_odds(self._after.p_good[j]) + (SURE if world.said[i, j] else -SURE))
+        self._served.append((i, j, float(world.stream.score[i, j]) if audited else right))
         judge, weight = verdict_evidence(forecast, SURE if world.said[i, j] else -SURE, SURE)
         observation = Observation(
             decision_id=str(i),
@@ -188,6 +204,36 @@ class Ours:
         if alarm is not None:
             self.alarms.append(alarm)
             self.learner.forget(alarm.candidate, before=alarm.since)
+
+    def _place(self, world: World, j: int, at: int) -> None:
+        """Ask the newcomer ``j`` what stood out of what was asked before."""
+        stream = world.stream
+        eligible, authors = [], {}
+        for i, author, right in self._served[-LOOKED_AT:]:
+            answered = stream.label[i, author] >= 0 and stream.label[i, j] >= 0
+            if answered and agreement_truth(True, right) is not None:
+                scores = dict(zip(stream.names, stream.forecast(i, without=j).p_good))
+                eligible.append(Anchor(str(i), None, "", right, scores | {stream.names[author]: right}))
+                authors[i] = author
+        prices = [Price(float(row[0]), float(row[1])) for row in stream.prices]
+        pool = Pool([Candidate(None, name=n, price=p) for n, p in zip(stream.names, prices)])
+        asked = []
+        for anchor in choose_anchors(eligible, pool, stream.names[j], self.anchors):
+            i = int(anchor.text)
+            author = authors[i]
+            forecast = stream.forecast(i)
+            same = bool(stream.label[i, j] == stream.label[i, author])
+            asked.append(
+                Observation(
+                    decision_id=f"anchor {i}",
+                    candidate=stream.names[j],
+                    tick=float(at),
+                    features=self.learner.features(forecast),
+                    forecast=forecast.p_good[j],
+                    truth=agreement_truth(same, anchor.right, forecast),
+                )
+            )
+        self.learner.observe(asked)
 
 
 class EpsilonGreedy:

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emafusion.config import Candidate, Pool
+from emafusion import ratings
+from emafusion.config import Candidate, Pool, Price
 from emafusion.encoders import default_encoder
 from emafusion.estimators.grouping import fold_of, groups
 from emafusion.learning.fitting import fit_router
-from emafusion.learning.table import infer_price, tabulate
+from emafusion.learning.table import infer_price, read_answers, tabulate
 from emafusion.log import LoggedQuery, read_log
 from emafusion.routers.base import Router
 from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
-from emafusion.types import Forecast
+from emafusion.types import Forecast, Usage
 
 __all__ = ["Stream", "streams"]
 
@@ -38,9 +39,13 @@ class Stream:
     names
     score, cost : (n, m)
         What every candidate would have got, and cost; NaN where it was not asked.
+    label : int (n, m)
+        Which answers agree: a number for each group of one query's; -1 where there is nothing to compare.
     vectors : (n, dim)
     shipped, shipped_spread, shipped_cost : (n, m)
-        Forecast before any outcome, by the taxonomy and prices.
+        Forecast before any outcome, by the taxonomy, and by public ratings of the candidates or by their prices alone.
+    newcomer, newcomer_spread : (n,)
+        The same for a further candidate that nobody has rated, cheaper than all others.
     fitted, fitted_spread, fitted_cost : (n, m)
         Forecast by a router that was fitted on queries that are not in this stream.
     prices : (m, 2)
@@ -50,10 +55,13 @@ class Stream:
     names: tuple[str, ...]
     score: Array
     cost: Array
+    label: NDArray[np.int_]
     vectors: Array
     shipped: Array
     shipped_spread: Array
     shipped_cost: Array
+    newcomer: Array
+    newcomer_spread: Array
     fitted: Array
     fitted_spread: Array
     fitted_cost: Array
@@ -70,9 +78,10 @@ class Stream:
     def columns(self, places: NDArray[np.intp]) -> Stream:
         """Some of the candidates, in this order."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        tables = {k: v[:, places] for k, v in kept.items() if k not in ("names", "prices", "vectors")}
-        names = tuple(self.names[j] for j in places)
-        return Stream(names=names, prices=self.prices[places], vectors=self.vectors, **tables)
+        for name, value in kept.items():
+            if np.ndim(value) == 2 and name not in ("prices", "vectors"):
+                kept[name] = value[:, places]
+        return Stream(**{**kept, "names": tuple(self.names[j] for j in places), "prices": self.prices[places]})
 
     def forecast(self, i: int, *, fitted: bool = False, without: int | None = None) -> Forecast:
         """What the router says of query ``i``, of all candidates or of all but one."""
@@ -92,9 +101,13 @@ class Stream:
         )
 
 
-def streams(path: Path, cache: Path, *, log: Any = print) -> tuple[Stream, Stream]:
-    """Both halves of a log, each as a stream with the router that was fitted on the other half."""
-    kept = cache / f"streams-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}.npz"
+def streams(path: Path, cache: Path, *, rated: bool = True, log: Any = print) -> tuple[Stream, Stream]:
+    """Both halves of a log, each as a stream with the router that was fitted on the other half.
+
+    ``rated=False``: as if no leaderboard had rated any of the candidates, so that their prices are all that is known.
+    """
+    key = path.read_bytes() + Path(ratings.__file__).with_name("ratings.json").read_bytes()
+    kept = cache / f"streams-{hashlib.sha256(key).hexdigest()[:12]}{'' if rated else '-unrated'}.npz"
     if not kept.is_file():
         entries = read_log(path)
         half = fold_of(groups([e.query().text for e in entries]), 2, seed=1)
@@ -102,7 +115,7 @@ def streams(path: Path, cache: Path, *, log: Any = print) -> tuple[Stream, Strea
         arrays: dict[str, Any] = {}
         for k in (0, 1):
             log(f"fitting a router for stream {k} on the other {len(parts[1 - k])} queries ...")
-            arrays |= {f"{k}.{name}": value for name, value in _stream(parts[k], parts[1 - k]).items()}
+            arrays |= {f"{k}.{name}": value for name, value in _stream(parts[k], parts[1 - k], rated).items()}
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, **arrays)
     with np.load(kept, allow_pickle=False) as found:
@@ -114,30 +127,37 @@ def _load(found: Any, k: int) -> Stream:
     return Stream(names=tuple(json.loads(str(found[f"{k}.names"]))), **arrays)
 
 
-def _stream(served: list[LoggedQuery], fitted_on: list[LoggedQuery]) -> dict[str, Any]:
+def _stream(served: list[LoggedQuery], fitted_on: list[LoggedQuery], rated: bool) -> dict[str, Any]:
     model, _ = fit_router([e.model_dump(exclude_none=True) for e in fitted_on])
     other = tabulate(fitted_on)
     names = other.candidates
-    pool = Pool([Candidate(None, name=n, price=infer_price(other, n)) for n in names])
+    prices = [infer_price(other, n) for n in names]
+    pool = Pool([Candidate(None, name=n, price=p) for n, p in zip(names, prices)])
+    known = [n if rated else f"candidate {j}" for j, n in enumerate(names)]
+    cheapest = min(prices, key=lambda p: p.cost(Usage(750, 250)))
+    half = Price(cheapest.input / 2, cheapest.output / 2)
+    shipping = Pool([Candidate(None, name=n, price=p) for n, p in zip([*known, "newcomer"], [*prices, half])])
     table = tabulate(served, names)
     queries = [e.query() for e in served]
-    hybrid, shipped = (
-        [router.forecast(q) for q in queries] for router in _routers(HybridRouter(pool, model), TaxonomyRouter(pool))
+    routers: tuple[Router, ...] = (
+        HybridRouter(pool, model),
+        TaxonomyRouter(Pool(list(shipping)[:-1])),
+        TaxonomyRouter(shipping),
     )
+    hybrid, shipped, wider = ([router.forecast(q) for q in queries] for router in routers)
     return {
         "names": json.dumps(names),
         "score": table.score,
         "cost": table.cost,
+        "label": read_answers(served, table).label,
         "vectors": np.asarray(default_encoder().encode(table.texts), dtype=np.float64),
         "shipped": np.array([f.p_good for f in shipped]),
         "shipped_spread": np.array([f.spread for f in shipped]),
         "shipped_cost": np.array([f.cost_usd for f in shipped]),
+        "newcomer": np.array([f.p_good[-1] for f in wider]),
+        "newcomer_spread": np.array([f.spread[-1] for f in wider]),
         "fitted": np.array([f.p_good for f in hybrid]),
         "fitted_spread": np.array([f.spread for f in hybrid]),
         "fitted_cost": np.array([f.cost_usd for f in hybrid]),
-        "prices": np.array([(pool.price(n).input, pool.price(n).output) for n in names]),
+        "prices": np.array([(p.input, p.output) for p in prices]),
     }
-
-
-def _routers(*routers: Router) -> tuple[Router, ...]:
-    return routers
