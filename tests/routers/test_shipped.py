@@ -44,10 +44,26 @@ def test_what_the_user_says_wins_over_the_table() -> None:
     assert by_ability["old"][0] > by_ability["new"][0]
 
 
-def test_a_stranger_among_known_ones_is_placed_by_its_price() -> None:
+def test_a_stranger_among_few_known_ones_is_placed_by_its_price() -> None:
     known = {"old": {"name": OLD, "price": DEAR}, "new": {"name": NEW, "price": CHEAP}}
     cheap = forecast(**known, stranger={"price": Price(0.01, 0.02)})
     assert cheap["stranger"][0] < cheap["old"][0]
     dear = forecast(**known, stranger={"price": Price(20.0, 60.0)})
     assert dear["stranger"][0] == pytest.approx(dear["new"][0])
     assert dear["stranger"][1] > dear["new"][1]
+
+
+def test_a_stranger_among_several_known_ones_gets_what_its_price_buys_among_them() -> None:
+    known = {
+        "weak": {"name": "llama-3-8b-instruct", "price": Price(0.2, 0.2)},
+        "old": {"name": OLD, "price": DEAR},
+        "new": {"name": NEW, "price": CHEAP},
+        "strong": {"name": "gpt-4o-2024-05-13", "price": Price(5.0, 15.0)},
+    }
+    placed = [forecast(**known, stranger={"price": Price(p, 3 * p)})["stranger"] for p in (0.05, 0.5, 5.0, 500.0)]
+    by_price = [p for p, _ in placed]
+    assert by_price == sorted(by_price)
+    least, most = (bound(p for p, _ in forecast(**known).values()) for bound in (min, max))
+    assert all(least < p < most for p in by_price)  # better than the worst: the cheapest need not be the weakest
+    free = forecast(**known, stranger={"price": Price(0.0, 0.0)})["stranger"]
+    assert free == pytest.approx(placed[0])
