@@ -204,6 +204,7 @@ class Ours:
         if alarm is not None:
             self.alarms.append(alarm)
             self.learner.forget(alarm.candidate, before=alarm.since)
+        self.learner.suspect(self.watch.suspects())
 
     def _place(self, world: World, j: int, at: int) -> None:
         """Ask the newcomer ``j`` what stood out of what was asked before."""

@@ -34,6 +34,35 @@ def test_a_collapse_is_noticed_soon_and_put_in_words() -> None:
     assert str(alarm).startswith("the quality of 'm' fell from 0.")
 
 
+def test_a_fall_is_suspected_before_it_can_be_said() -> None:
+    watch = DriftWatch()
+    assert heard(watch, [0.85] * 200) == []
+    assert not watch.suspects()
+    fallen = 0
+    while not watch.suspects():
+        assert heard(watch, [0.1], seed=fallen) == []
+        fallen += 1
+    assert watch.suspects() == {"m"}
+    assert 5 < fallen < 60
+
+
+def test_a_rise_is_no_suspicion_and_a_suspicion_that_is_not_borne_out_is_dropped() -> None:
+    rising = DriftWatch()
+    heard(rising, [0.3] * 200)
+    for i in range(20):
+        heard(rising, [1.0], seed=i)
+        assert not rising.suspects()
+    watch = DriftWatch()
+    heard(watch, [0.85] * 200)
+    for i in range(60):
+        if watch.suspects():
+            break
+        heard(watch, [0.1], seed=i)
+    assert watch.suspects()
+    heard(watch, [1.0] * 15, seed=7)
+    assert not watch.suspects()
+
+
 def test_a_rise_is_noticed_too() -> None:
     (alarm,) = heard(DriftWatch(), [0.2] * 200 + [0.95] * 100)
     assert "rose" in str(alarm)

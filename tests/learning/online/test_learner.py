@@ -165,6 +165,20 @@ def test_who_joins_later_is_a_newcomer_and_audited_oftener() -> None:
     assert fresh(audit=0.0).audit_chance("a", names) == 0.0
 
 
+def test_answers_of_a_suspect_are_audited_often_until_it_is_none() -> None:
+    learner = fresh(audit=0.02)
+    names = ("a", "b")
+    learner.correct(forecast([0.7, 0.7]))
+    usual = learner.audit_chance("a", names)
+    learner.suspect(frozenset({"a"}))
+    assert (learner.audit_chance("a", names), learner.audit_chance("b", names)) == (0.5, usual)
+    learner.suspect(frozenset())
+    assert learner.audit_chance("a", names) == usual
+    off = fresh(audit=0.0)
+    off.suspect(frozenset({"a"}))
+    assert off.audit_chance("a", names) == 0.0
+
+
 def test_sums_of_another_encoder_are_refused() -> None:
     with pytest.raises(ValueError, match="another encoder or version"):
         fresh().merge({("a", 0): np.zeros(3)})

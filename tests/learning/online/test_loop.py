@@ -193,6 +193,21 @@ def test_what_is_explored_is_logged_with_its_propensities() -> None:
     assert [d.tick for d in decisions] == sorted({d.tick for d in decisions})
 
 
+def test_a_candidate_that_seems_to_fall_is_audited_often_before_an_alarm_is_raised() -> None:
+    one = fusion(Learning(exploration=0.0, audit=0.02))
+    assert one.learning is not None
+    learner, names = one.learning.learner(), one.pool.names
+    for _ in range(40):
+        one.feedback(serve(one, only=("small",)).id, 1.0)
+    assert learner.audit_chance("small", names) < 0.5
+    for _ in range(12):
+        one.feedback(serve(one, only=("small",)).id, 0.0)
+        if learner.audit_chance("small", names) >= 0.5:
+            break
+    assert learner.audit_chance("small", names) >= 0.5 > learner.audit_chance("big", names)
+    assert not one.learning.alarms
+
+
 def test_audits_ask_the_reference_and_teach_the_truth() -> None:
     one = fusion(Learning(exploration=0.0, audit=0.05, drift=False))
     decisions = [serve(one, only=None) for _ in range(40)]

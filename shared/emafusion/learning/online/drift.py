@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 
 ALLOWANCE, THRESHOLD = 0.35, 12.0
 """Of the Page-Hinkley test, in standard deviations: a false alarm about every 20,000 answers, by Siegmund's formula."""
+SUSPICIOUS, SUSPECTED = 8.0, 15
+"""Of the same test: from where on a fall is suspected, falsely once in some 1,500 answers, and for how many answers."""
 CUT_OFF = 4.0
 PRESUMED = 20.0
 """Answers for which the standard deviation that the model presumes counts, beside the one that is seen."""
@@ -110,6 +112,10 @@ class DriftWatch:
             log.warning("emafusion: %s", alarm)
         return alarm
 
+    def suspects(self) -> frozenset[str]:
+        """Candidates whose quality may have fallen, though it is too early to say so."""
+        return frozenset(name for name, answers in list(self._candidates.items()) if answers.suspected)
+
     def meet(self, features: Array, tick: float) -> Alarm | None:
         """Take in a query, by its features (d,), the first of which is 1."""
         if self._river is None:
@@ -140,7 +146,12 @@ class _Answers:
 
     def __init__(self, river: Any) -> None:
         self._abrupt = river.PageHinkley(min_instances=LEAST_ANSWERS, delta=ALLOWANCE, threshold=THRESHOLD, alpha=1.0)
+        self._suspicious = river.PageHinkley(
+            min_instances=LEAST_ANSWERS, delta=ALLOWANCE, threshold=SUSPICIOUS, alpha=1.0, mode="down"
+        )
         self._creeping = river.ADWIN(delta=CONFIDENCE, clock=8)
+        self.suspected = 0
+        """For how many more answers a fall is suspected."""
         self._count, self._mean, self._squares = 0, 0.0, 0.0
         self._kept: deque[tuple[float, float, float, float]] = deque(maxlen=KEPT)
 
@@ -150,6 +161,8 @@ class _Answers:
         surprise = self._standardised((quality - observation.forecast) * float(np.sqrt(weight / NOISE)))
         self._kept.append((observation.tick, quality, weight, surprise))
         self._abrupt.update(surprise)
+        self._suspicious.update(surprise)
+        self.suspected = SUSPECTED if self._suspicious.drift_detected else max(self.suspected - 1, 0)
         self._creeping.update(0.5 + surprise / (2.0 * CUT_OFF))
         if not (self._abrupt.drift_detected or self._creeping.drift_detected):
             return None

@@ -28,6 +28,9 @@ CHANGED_SPREAD = 0.35
 """Standard deviation of the forecast of a candidate that was seen to change: it may now be anything."""
 LOW, HIGH = 0.005, 0.995
 SMOOTHING = 0.05
+AUDITS_OF_A_SUSPECT = 0.5
+"""Share of the answers that are audited of a candidate whose quality may have fallen: verdicts alone would take long to
+tell, while it loses most of its traffic."""
 AUDITS_OF_A_NEWCOMER = 0.3
 """Share of a newcomer's first answers that are audited, shrinking as it becomes known."""
 MOST_AUDITS, SURE_ENOUGH = 10.0, 0.04
@@ -63,6 +66,7 @@ class OnlineLearner:
         self._spread: dict[str, float] = {}
         self._pool: tuple[str, ...] | None = None
         self._newcomers: set[str] = set()
+        self._suspects: frozenset[str] = frozenset()
         self._snapshot: _Snapshot | None = None
 
     # -- learning ----------------------------------------------------------------------------------------------
@@ -174,7 +178,11 @@ class OnlineLearner:
         chance = min(self.settings.audit * times, 1.0)
         if candidate in self._newcomers:
             chance = max(chance, AUDITS_OF_A_NEWCOMER * (1.0 - float(posterior.heard[j]) / ENOUGH))
-        return chance
+        return max(chance, AUDITS_OF_A_SUSPECT) if candidate in self._suspects else chance
+
+    def suspect(self, candidates: frozenset[str]) -> None:
+        """Have answers of these, and no others, audited often: their quality may have fallen."""
+        self._suspects = candidates
 
     def leaning(self, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
         """Candidate -> (by how much judges favour it, standard deviation of that), as audits show."""

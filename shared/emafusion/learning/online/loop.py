@@ -149,11 +149,15 @@ class LearningLoop:
                 self._since(None, observation)
             self._heed(self._watch.meet(features, decision.tick))
             for observation in seen:
-                self._heed(self._watch.hear(observation))
+                self._hear(observation)
             if self._store is not None and seen:
                 self._store.learn(seen)
             self._react(query, decision)
         self._sync_if_due()
+
+    def _hear(self, observation: Observation) -> None:
+        self._heed(self._watch.hear(observation))
+        self.learner().suspect(self._watch.suspects())
 
     def _heed(self, alarm: Alarm | None) -> None:
         if alarm is None:
@@ -241,7 +245,7 @@ class LearningLoop:
                 self.learner().revise(old.observation, new.observation)
                 self._since(old.observation, new.observation)
             if new.seen.truth is not None and old.seen.truth is None:
-                self._heed(self._watch.hear(new.observation))
+                self._hear(new.observation)
             if self._store is not None:
                 # What is not new is not told again: another process may have told something later of it.
                 seen = replace(new.seen, truth=None) if new.seen.truth == old.seen.truth else new.seen

@@ -23,8 +23,8 @@ class Learning:
         until enough is. 0 switches all exploring off.
     audit
         Share of requests whose answer is compared with the reference candidate's, to learn how far judges lean; up to
-        ten times that until it is known how far they favour the candidate. 0 switches audits off, and judges are
-        taken nearly at their word.
+        ten times that until it is known how far they favour the candidate, and half of the answers of one whose
+        quality may be falling. 0 switches audits off, and judges are taken nearly at their word.
     memory
         By what the weight of an answer shrinks with each later decision, in (0, 1]; 0.999 looks back about 1,000.
     prior_strength
