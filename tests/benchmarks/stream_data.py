@@ -21,6 +21,7 @@ from emafusion.estimators.grouping import fold_of, groups
 from emafusion.learning.fitting import fit_router
 from emafusion.learning.table import infer_price, read_answers, tabulate
 from emafusion.log import LoggedQuery, read_log
+from emafusion.routers import shipped
 from emafusion.routers.base import Router
 from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
 from emafusion.types import Forecast, Usage
@@ -106,7 +107,8 @@ def streams(path: Path, cache: Path, *, rated: bool = True, log: Any = print) ->
 
     ``rated=False``: as if no leaderboard had rated any of the candidates, so that their prices are all that is known.
     """
-    key = path.read_bytes() + Path(ratings.__file__).with_name("ratings.json").read_bytes()
+    prior = (Path(ratings.__file__).with_name("ratings.json"), Path(ratings.__file__), Path(shipped.__file__))
+    key = b"".join(file.read_bytes() for file in (path, *prior))
     kept = cache / f"streams-{hashlib.sha256(key).hexdigest()[:12]}{'' if rated else '-unrated'}.npz"
     if not kept.is_file():
         entries = read_log(path)
