@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError
 from emafusion.pricing import list_price
-from emafusion.ratings import known_rating
+from emafusion.ratings import rating_of
 from langchain_emafusion.client_retries import without_retries
 from langchain_emafusion.profile import abilities_of, profile_of
 
@@ -43,7 +43,7 @@ def resolve(candidate: Candidate) -> Candidate:
         context_window=candidate.context_window or _tokens(profile, "max_input_tokens"),
         max_output_tokens=candidate.max_output_tokens or _tokens(profile, "max_output_tokens"),
         abilities=candidate.abilities if candidate.abilities is not None else abilities_of(model),
-        rating=candidate.rating if candidate.rating is not None else known_rating(model_name(model)),
+        rating=rating_of(candidate.rating, model_name(model)),
     )
 
 

@@ -13,7 +13,7 @@ from llama_index.core.llms.llm import LLM
 from emafusion.config import Candidate, Price
 from emafusion.errors import ConfigError
 from emafusion.pricing import list_price
-from emafusion.ratings import known_rating
+from emafusion.ratings import rating_of
 
 __all__ = ["calls_functions", "metadata_of", "resolve"]
 
@@ -80,7 +80,7 @@ def resolve(candidate: Candidate) -> Candidate:
         context_window=candidate.context_window or _context_window(metadata),
         max_output_tokens=candidate.max_output_tokens or _output_limit(model, metadata),
         abilities=candidate.abilities if candidate.abilities is not None else _abilities(model),
-        rating=candidate.rating if candidate.rating is not None or own is None else known_rating(own),
+        rating=rating_of(candidate.rating, own),
     )
 
 

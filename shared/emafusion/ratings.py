@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from statistics import mean
 
-__all__ = ["ABILITY_PER_POINT", "abilities", "known_rating"]
+__all__ = ["ABILITY_PER_POINT", "abilities", "known_rating", "rating_of"]
 
 ABILITY_PER_POINT = 0.0125
 """Log-odds of a good answer that a point of rating is worth: a judgement. Were each vote cast on which answer is right,
@@ -67,6 +67,11 @@ def known_rating(model: str) -> float | None:
     return None
 
 
+def rating_of(given: float | None, model: str | None) -> float | None:
+    """What the user gave, else what is known of the model of that name."""
+    return known_rating(model) if given is None and model is not None else given
+
+
 def abilities(ratings: Mapping[str, float | None], strongest: float) -> dict[str, float]:
     """Candidate -> ability in log-odds, of those that are rated; that of the best rated one is ``strongest``."""
     rated = {name: rating for name, rating in ratings.items() if rating is not None}
@@ -94,7 +99,8 @@ def _keys(model: str) -> tuple[_Key, _Key, _Key]:
 def _tables() -> tuple[dict[_Key, float], ...]:
     """Rating by each kind of key, the mean where several models share one."""
     ratings = json.loads(_FILE.read_text(encoding="utf-8"))["ratings"]
-    return tuple(_means((_keys(name)[kind], float(rating)) for name, rating in ratings.items()) for kind in range(3))
+    rows = [(_keys(name), float(rating)) for name, rating in ratings.items()]
+    return tuple(_means((keys[kind], rating) for keys, rating in rows) for kind in range(3))
 
 
 def _means(rows: Iterable[tuple[_Key, float]]) -> dict[_Key, float]:

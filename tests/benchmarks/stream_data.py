@@ -24,7 +24,8 @@ from emafusion.log import LoggedQuery, read_log
 from emafusion.routers import shipped
 from emafusion.routers.base import Router
 from emafusion.routers.hybrid import HybridRouter, TaxonomyRouter
-from emafusion.types import Forecast, Usage
+from emafusion.routers.prior import TYPICAL_CALL
+from emafusion.types import Forecast
 
 __all__ = ["Stream", "streams"]
 
@@ -136,7 +137,7 @@ def _stream(served: list[LoggedQuery], fitted_on: list[LoggedQuery], rated: bool
     prices = [infer_price(other, n) for n in names]
     pool = Pool([Candidate(None, name=n, price=p) for n, p in zip(names, prices)])
     known = [n if rated else f"candidate {j}" for j, n in enumerate(names)]
-    cheapest = min(prices, key=lambda p: p.cost(Usage(750, 250)))
+    cheapest = min(prices, key=lambda p: p.cost(TYPICAL_CALL))
     half = Price(cheapest.input / 2, cheapest.output / 2)
     shipping = Pool([Candidate(None, name=n, price=p) for n, p in zip([*known, "newcomer"], [*prices, half])])
     table = tabulate(served, names)
@@ -146,20 +147,20 @@ def _stream(served: list[LoggedQuery], fitted_on: list[LoggedQuery], rated: bool
         TaxonomyRouter(Pool(list(shipping)[:-1])),
         TaxonomyRouter(shipping),
     )
-    hybrid, shipped, wider = ([router.forecast(q) for q in queries] for router in routers)
+    fitted, unfitted, wider = ([router.forecast(q) for q in queries] for router in routers)
     return {
         "names": json.dumps(names),
         "score": table.score,
         "cost": table.cost,
         "label": read_answers(served, table).label,
         "vectors": np.asarray(default_encoder().encode(table.texts), dtype=np.float64),
-        "shipped": np.array([f.p_good for f in shipped]),
-        "shipped_spread": np.array([f.spread for f in shipped]),
-        "shipped_cost": np.array([f.cost_usd for f in shipped]),
+        "shipped": np.array([f.p_good for f in unfitted]),
+        "shipped_spread": np.array([f.spread for f in unfitted]),
+        "shipped_cost": np.array([f.cost_usd for f in unfitted]),
         "newcomer": np.array([f.p_good[-1] for f in wider]),
         "newcomer_spread": np.array([f.spread[-1] for f in wider]),
-        "fitted": np.array([f.p_good for f in hybrid]),
-        "fitted_spread": np.array([f.spread for f in hybrid]),
-        "fitted_cost": np.array([f.cost_usd for f in hybrid]),
+        "fitted": np.array([f.p_good for f in fitted]),
+        "fitted_spread": np.array([f.spread for f in fitted]),
+        "fitted_cost": np.array([f.cost_usd for f in fitted]),
         "prices": np.array([(p.input, p.output) for p in prices]),
     }

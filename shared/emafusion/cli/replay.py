@@ -50,12 +50,12 @@ def replay(
     from emafusion.evaluation.replay import replay as replayed
     from emafusion.log import read_log
 
-    objective = objective_of(usd_per_query, usd_value, quality_floor)
-    fusion = None if router is None else serving(router, check_policy(policy))
+    objective, chosen = objective_of(usd_per_query, usd_value, quality_floor), check_policy(policy)
+    fusion = None if router is None else serving(router, chosen)
     with progress_bar() as report:
         report("reading the log", 0.0)
         entries = read_log(log)
-        fusion = fusion or unfitted(entries, check_policy(policy))
+        fusion = fusion or unfitted(entries, chosen)
         check_candidates(log, entries, fusion.pool.names)
         done: list[Replayed] = []
         with decisions.open("w", encoding="utf-8") as file:

@@ -15,7 +15,7 @@ from emafusion.clients.wire import WireMessage
 from emafusion.config import Candidate
 from emafusion.errors import ConfigError
 from emafusion.pricing import list_price
-from emafusion.ratings import known_rating
+from emafusion.ratings import rating_of
 from emafusion.types import Call, Message, Reply
 
 __all__ = ["OpenAIModel", "OpenAITransport", "resolve"]
@@ -112,5 +112,5 @@ def resolve(candidate: Candidate) -> Candidate:
     # What runs on the user's own machine has no list price, even where a cloud sells a model of that name.
     if price is None and model.provider != "ollama":
         price = list_price(model.model, model.provider)
-    rating = known_rating(model.model) if candidate.rating is None else candidate.rating
+    rating = rating_of(candidate.rating, model.model)
     return candidate.named(model=model, name=candidate.name or model.model, price=price, rating=rating)

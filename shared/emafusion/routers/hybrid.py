@@ -53,7 +53,7 @@ class TaxonomyRouter:
     def __init__(self, pool: Pool, *, encoder: Encoder | None = None, suitability: Suitability | None = None) -> None:
         self.pool, self._encoder = pool, encoder
         self.suitability = suitability or shipped_suitability(pool)
-        self._spread = shipped_spread(pool)
+        self._spread = tuple(shipped_spread(pool).tolist())
         self._classifier: TaxonomyClassifier | None = None
 
     @property
@@ -71,7 +71,7 @@ class TaxonomyRouter:
         return Forecast(
             candidates=self.pool.names,
             p_good=tuple(p[0].tolist()),
-            spread=tuple(self._spread.tolist()),
+            spread=self._spread,
             cost_usd=call_costs(self.pool, query, tokens),
             output_tokens=tuple(tokens.tolist()),
             familiarity=labels.familiarity,
@@ -115,8 +115,7 @@ class HybridRouter:
         self._usd_in = np.array([pool.price(n).input for n in pool.names])
         self._usd_out = np.array([pool.price(n).output for n in pool.names])
         self.classifier = TaxonomyClassifier(encoder=encoder)
-        self._shipped = None if self._known.all() else shipped_suitability(pool)
-        self._spread = shipped_spread(pool)
+        self._shipped = None if self._known.all() else (shipped_suitability(pool), shipped_spread(pool))
 
     def forecast(self, query: Query) -> Forecast:
         vectors = np.asarray(self.encoder.encode([query.text]), dtype=np.float32)
@@ -125,9 +124,10 @@ class HybridRouter:
         known = self.model.forecaster.predict([query.text], vectors, categories)
         p, sd, tokens = (self._gather(a[0]) for a in (known.p, known.sd, known.out_tok))
         if self._shipped is not None:
-            shipped_p, _ = self._shipped.predict(categories)
+            suitability, spread = self._shipped
+            shipped_p, _ = suitability.predict(categories)
             p = np.where(self._known, p, shipped_p[0])
-            sd = np.where(self._known, sd, self._spread)
+            sd = np.where(self._known, sd, spread)
         if not np.isfinite(tokens).all():
             tokens = np.where(np.isfinite(tokens), tokens, self._usual(tokens))
         tokens = np.maximum(tokens, 1.0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from emafusion.config import Pool
 from emafusion.estimators.beliefs import Array
 from emafusion.estimators.scales import logit
-from emafusion.ratings import abilities, known_rating
-from emafusion.taxonomy.labels import Taxonomy
+from emafusion.ratings import abilities, rating_of
+from emafusion.routers.prior import typical_costs
+from emafusion.taxonomy.labels import Prior, Taxonomy
 from emafusion.taxonomy.suitability import Suitability
-from emafusion.types import Usage
 
 __all__ = ["shipped_spread", "shipped_suitability"]
 
@@ -27,18 +29,22 @@ def shipped_suitability(pool: Pool) -> Suitability:
     The best rated candidate gets the ability of the dearest, for people ask of a pool what its best can do. A stranger
     among rated ones gets what such a price buys among them, on a line through three of them or more.
     """
-    prior = Taxonomy.default().prior
-    typical = np.array([pool.price(n).cost(Usage(750, 250)) for n in pool.names])
-    log_prices = np.log(np.maximum(typical, 1e-12))
+    prior, typical = Taxonomy.default().prior, typical_costs(pool)
     rated = abilities(_ratings(pool), prior.ability_dearest)
-    known = rated | {c.name or "": float(logit(np.array(c.ability))) for c in pool if c.ability is not None}
-    paid = [pool.index(name) for name in rated if typical[pool.index(name)] > 0]
-    if len(set(log_prices[paid])) >= FEWEST_RATED:
-        slope, level = np.polyfit(log_prices[paid], [rated[pool.names[j]] for j in paid], 1)
-        bought = level + slope * np.clip(log_prices, log_prices[paid].min(), log_prices[paid].max())
-        bought = np.clip(bought, prior.ability_cheapest, prior.ability_dearest)
-        known = dict(zip(pool.names, bought.tolist())) | known
-    return Suitability().prior(pool.names, log_prices, abilities=known)
+    given = {c.name or "": float(logit(np.array(c.ability))) for c in pool if c.ability is not None}
+    known = _bought(dict(zip(pool.names, typical.tolist())), rated, prior) | rated | given
+    return Suitability().prior(pool.names, np.log(np.maximum(typical, 1e-12)), abilities=known)
+
+
+def _bought(typical: Mapping[str, float], rated: Mapping[str, float], prior: Prior) -> dict[str, float]:
+    """Candidate -> ability that such a price buys among rated ones; nothing where too few of their prices are known."""
+    paid = np.log([typical[name] for name in rated if typical[name] > 0])
+    if len(set(paid)) < FEWEST_RATED:
+        return {}
+    slope, level = np.polyfit(paid, [ability for name, ability in rated.items() if typical[name] > 0], 1)
+    log_prices = np.clip(np.log(np.maximum(list(typical.values()), 1e-12)), paid.min(), paid.max())
+    bought = np.clip(level + slope * log_prices, prior.ability_cheapest, prior.ability_dearest)
+    return dict(zip(typical, bought.tolist()))
 
 
 def shipped_spread(pool: Pool) -> Array:
@@ -48,4 +54,4 @@ def shipped_spread(pool: Pool) -> Array:
 
 
 def _ratings(pool: Pool) -> dict[str, float | None]:
-    return {n: known_rating(n) if (given := pool[n].rating) is None else given for n in pool.names}
+    return {n: rating_of(pool[n].rating, n) for n in pool.names}

@@ -18,8 +18,9 @@ from emafusion.config import Pool
 from emafusion.grading import graded
 from emafusion.learning.online.anchors import Standings
 from emafusion.learning.online.rewards import agreement_truth
+from emafusion.routers.prior import TYPICAL_CALL
 from emafusion.tokens import count_messages
-from emafusion.types import Forecast, Message, Usage
+from emafusion.types import Forecast, Message
 
 __all__ = ["LOOKED_AT", "Anchor", "choose", "eligible"]
 
@@ -27,8 +28,6 @@ LOOKED_AT = 2000
 """Newest decisions among which anchors are sought: enough kinds of question, and read in about a second."""
 FEWEST_KNOWN = 3
 """Known candidates from which on their outcomes show kinds of difficulty."""
-TYPICAL = Usage(750, 250)
-"""A call by which candidates' prices are compared, in tokens."""
 LIKELY = 0.85
 """Probability that an accepted answer is right from which on agreement with it is nearly as good as the truth; below, a
 grade tells ever less, and it would count as much."""
@@ -123,5 +122,5 @@ def choose(anchors: Sequence[Anchor], pool: Pool, newcomer: str, count: int) -> 
     if len(names) < FEWEST_KNOWN:
         return list(anchors[:count])
     scores = np.array([[a.scores.get(n, np.nan) for n in names] for a in anchors])
-    prices = np.log([max(pool.price(n).cost(TYPICAL), 1e-9) for n in names])
+    prices = np.log([max(pool.price(n).cost(TYPICAL_CALL), 1e-9) for n in names])
     return [anchors[row] for row in Standings().fit(scores, prices).anchors(count)]
